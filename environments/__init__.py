@@ -1,0 +1,14 @@
+"""Worlds, scenarios, and the loop that plays episodes. No torch here."""
+
+from .environment import Environment
+from .episode import Episode, Turn, scenario_of
+from .play import Pool, fork, play, replay, said
+from .scenario import ProtocolChoice, Role, Scenario, Template
+from .world import Generator, Outcome, Solution, World
+from .worlds import WORLDS
+
+__all__ = [
+    "Environment", "Episode", "Generator", "Outcome", "Pool", "ProtocolChoice", "Role", "Scenario",
+    "Solution", "Template", "Turn", "WORLDS", "World", "fork", "play", "replay", "said",
+    "scenario_of",
+]  # fmt: skip

@@ -1,0 +1,257 @@
+"""One episode being played: a scenario's world and its protocol, put together. Built, played, thrown away.
+
+`observe` says what the next speaker may see, `step` judges what it replied. Nothing an agent does can
+raise here; only our own bugs do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..protocols import (
+    Content, Conversation, Ended, Key, Message, MootError, Move, Observation, One, Option, Protocol,
+    ProtocolError, Reply, did_you_mean, named, read, rules,
+)  # fmt: skip
+from .episode import Episode, Turn
+from .scenario import ProtocolChoice, Scenario
+from .world import World
+from .worlds import WORLDS
+
+
+class Environment:
+    """One episode of one scenario.
+
+    `seed` and `episode` key all randomness; `seats` (agent -> spec) only goes into the record.
+    `sees_all` names agents that are shown everyone's secrets (oracles). Raises `MootError` when the
+    scenario's seats do not fit its protocol.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int = 0,
+        episode: int = 0,
+        seats: Mapping[str, str] | None = None,
+        sees_all: frozenset[str] = frozenset(),
+    ) -> None:
+        if scenario.world not in WORLDS:
+            hint = did_you_mean(scenario.world, WORLDS)
+            raise MootError(f"unknown world {scenario.world!r}; {hint}")
+        self.scenario, self.seed, self.episode_id = scenario, seed, episode
+        self.seats = dict(seats or {})
+        self.world: World = WORLDS[scenario.world].build(scenario)
+        self.protocol = _protocol(scenario.protocol.name, _parameters(scenario.protocol))
+        self.agents = tuple(scenario.roles)
+        self.roles = self.world.roles()
+        unfit = self.protocol.seats(self.agents, self.roles)
+        if unfit:
+            raise MootError(f"scenario {scenario.name!r}: {unfit}")
+        self.turns: list[Turn] = []
+        self.why = ""
+        self.conversation = Conversation(
+            self.protocol, self.agents, self.roles, id=f"{scenario.name}/{episode}"
+        )
+        self._sees_all = sees_all
+        self._heard: dict[str, list[Message]] = {a: [] for a in self.agents}
+        self._fixed: dict[str, dict[str, Any]] = {}
+        self._errors: list[ProtocolError] = []
+
+    @property
+    def ended(self) -> Ended | None:
+        return self.conversation.ended
+
+    @property
+    def speaker(self) -> str | None:
+        """Who is asked next; None when the episode is over."""
+        return self.conversation.speaker()
+
+    def observe(self, agent: str | None = None) -> Observation:
+        """What `agent` (the next speaker, if None) sees now."""
+        talk = self.conversation
+        speaker = talk.speaker()
+        agent = agent or speaker or self.agents[0]
+        heard = tuple(self._heard[agent])
+        standing = talk.offer
+        if standing is not None and standing.sender != agent and agent not in standing.receivers:
+            standing = None
+        fixed = self._fixed.get(agent) or self._fix(agent)
+        return Observation(
+            key=Key(self.seed, self.episode_id, agent, len(self.turns)),
+            agent=agent,
+            heard=heard,
+            options=self._options(agent) if agent == speaker else (),
+            standing=standing,
+            left=talk.left,
+            error=self._errors[-1] if self._errors and agent == speaker else None,
+            **fixed,
+        )
+
+    def step(self, reply: Reply, agent: str | None = None) -> Turn:
+        """Judge a reply of the next speaker (or of whoever claims to be), record it, move on."""
+        talk, state = self.conversation, self.conversation.state
+        who = agent or talk.speaker() or self.agents[0]
+        judged = self._judge(reply, who) if reply.error is None else None
+        kept = reply if reply.raw is not None or reply.error is not None else None
+        if isinstance(judged, Message):
+            turn = Turn(agent=who, state=state, message=judged, reply=kept)
+            self._errors.clear()
+        else:
+            turn = Turn(agent=who, state=state, error=judged, reply=kept)
+            if judged is None:
+                talk.ended, self.why = Ended.BROKEN, f"{who}: {reply.error}"
+            elif who == talk.speaker():
+                self._errors.append(judged)
+                if len(self._errors) > self.scenario.patience:
+                    talk.ended, self.why = Ended.FORFEITED, str(judged)
+        self.turns.append(turn)
+        return turn
+
+    def episode(self) -> Episode:
+        """The record. Raises `ValueError` while the episode is still being played."""
+        if self.ended is None:
+            raise ValueError(f"episode {self.episode_id} is not over: {self.speaker} is to speak")
+        return Episode(
+            id=self.episode_id,
+            seed=self.seed,
+            scenario=self.scenario,
+            seats=self.seats,
+            turns=tuple(self.turns),
+            ended=self.ended,
+            why=self.why,
+            outcome=self.world.outcome(self.ended),
+        )
+
+    def _judge(self, reply: Reply, who: str) -> Message | ProtocolError:
+        talk = self.conversation
+        if reply.raw is not None:
+            parsed = read(reply.raw, who, self._legal())
+            if isinstance(parsed, ProtocolError):
+                return parsed
+            reply = parsed
+        content = reply.content
+        fits = talk.judge(who, reply.act or "", reply.to, content is not None)
+        if isinstance(fits, ProtocolError):
+            return fits
+        move, receivers = fits
+        if move.content is not None:
+            content = self._typed(who, move, content, receivers)
+            if isinstance(content, ProtocolError):
+                return content
+        if len(reply.text) > self.scenario.max_text:
+            return ProtocolError(
+                kind="too-long",
+                agent=who,
+                arrived=f"{len(reply.text)} characters of text",
+                legal=f"at most {self.scenario.max_text}",
+            )
+        message = Message.model_construct(
+            id=len(talk.messages),
+            conversation=talk.id,
+            sender=who,
+            receivers=receivers,
+            act=move.act,
+            content=content,
+            text=reply.text,
+            in_reply_to=talk.answers(move, who, receivers),
+        )
+        self.world.hear(message)
+        talk.say(message, move)
+        self._heard[who].append(message)
+        for receiver in receivers:
+            self._heard[receiver].append(message)
+        return message
+
+    def _typed(
+        self, who: str, move: Move, content: object, receivers: tuple[str, ...]
+    ) -> Content | ProtocolError:
+        assert move.content is not None
+        kind = self.world.contents.get(move.content, move.content)
+        if not isinstance(content, kind):
+            data: object = content.model_dump() if isinstance(content, BaseModel) else content
+            try:
+                content = kind.model_validate(data, strict=True)
+            except ValidationError as e:
+                first = e.errors(include_url=False)[0]
+                where = ".".join(str(p) for p in first["loc"])
+                legal = f"{self.world.explain(move)} ({where}: {first['msg']})"
+                return ProtocolError(
+                    kind="bad-content", agent=who, arrived=str(data)[:200], legal=legal
+                )
+        wrong = self.world.check(who, content, move, receivers)
+        if wrong is None:
+            return content
+        arrived = content.model_dump_json()[:200]
+        return ProtocolError(kind="bad-content", agent=who, arrived=arrived, legal=wrong)
+
+    def _legal(self) -> str:
+        acts = dict.fromkeys(str(m.act) for m in self.conversation.moves())
+        return f'one JSON object with "act" one of {", ".join(acts)}'
+
+    def _options(self, agent: str) -> tuple[Option, ...]:
+        talk = self.conversation
+        if len(self.agents) == 2:
+            return _unnamed(talk.moves())
+        reached = [(m, talk.receivers(agent, m)) for m in talk.moves()]
+        return tuple(
+            Option(m, to if isinstance(m.to, One) or named(to, self.agents) else ())
+            for m, to in reached
+        )
+
+    def _fix(self, agent: str) -> dict[str, Any]:
+        """The part of an agent's observations that stays the same all episode."""
+        world = self.world
+        card: list[str] = []
+
+        def card_once() -> str:
+            if not card:
+                card.append(self._card(agent))
+            return card[0]
+
+        sees_all = agent in self._sees_all
+        schema: Callable[[Move, str | None], dict[str, Any] | None] = partial(world.schema, agent)
+        self._fixed[agent] = {
+            "role": self.roles[agent],
+            "agents": self.agents,
+            "world": world.name,
+            "public": world.public(),
+            "private": world.private(agent),
+            "max_text": self.scenario.max_text,
+            "deadline": self.protocol.deadline,
+            "secrets": {a: world.private(a) for a in self.agents} if sees_all else None,
+            "card_": card_once,
+            "schema_": schema,
+            "space_": partial(world.space, agent),
+        }
+        return self._fixed[agent]
+
+    def _card(self, agent: str) -> str:
+        public, private = self.world.describe(agent)
+        others = " and ".join(a for a in self.agents if a != agent)
+        parts = (
+            rules(self.protocol, self.roles[agent], self.world.explain, len(self.agents) > 2),
+            self.scenario.brief,
+            public,
+            f"You are {agent}, with {others}.",
+            self.scenario.roles[agent].brief,
+            private,
+        )
+        return "\n".join(p for p in parts if p)
+
+
+def _parameters(choice: ProtocolChoice) -> tuple[tuple[str, Any], ...]:
+    return tuple((choice.model_extra or {}).items())
+
+
+@lru_cache(maxsize=1024)
+def _unnamed(moves: tuple[Move, ...]) -> tuple[Option, ...]:
+    return tuple(Option(m, ()) for m in moves)
+
+
+@lru_cache(maxsize=256)
+def _protocol(name: str, parameters: tuple[tuple[str, Any], ...]) -> Protocol:
+    return ProtocolChoice(name=name, **dict(parameters)).build()

@@ -1,0 +1,124 @@
+"""The loop that plays episodes, written once.
+
+A pool of agents has two verbs: `ask` queues a ticket, `poll` returns the replies that are ready. So
+episodes never wait for one another: when a reply is ready, its episode steps and the next speaker is
+asked. Thousands of episodes may be open at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Protocol
+
+from ..protocols import Message, Observation, Reply
+from .environment import Environment
+from .episode import Episode
+from .scenario import Scenario
+
+Ticket = int
+"""Names one question; a pool gives it back with the reply."""
+
+
+class Pool(Protocol):
+    """Where agents of one kind are asked. `poll` must return within about `wait` seconds when nothing
+    is ready; it may return at once. An agent's failure is a `Reply` with `error`, never an exception."""
+
+    def ask(self, ticket: Ticket, observation: Observation) -> None:
+        """Queue a question."""
+        ...
+
+    def poll(self, wait: float) -> list[tuple[Ticket, Reply]]:
+        """Replies that are ready, waiting up to `wait` seconds for the first; maybe none."""
+        ...
+
+
+def play(
+    tables: Iterable[Environment], seats: Mapping[str, Pool], *, concurrent: int = 256
+) -> Iterator[Episode]:
+    """Play every environment to its end; yields episodes as they finish.
+
+    `seats` maps an agent's name, else its role, else `*`, to its pool. At most `concurrent` episodes
+    are open at once; `tables` is read only as far as needed. An environment may be half played (see
+    `fork`). Which episodes run together never changes what is said in any of them.
+    """
+    waiting = iter(tables)
+    open_: dict[Ticket, Environment] = {}
+    pools: list[Pool] = []
+    for pool in seats.values():
+        if not any(pool is p for p in pools):
+            pools.append(pool)
+    asked = dict.fromkeys(map(id, pools), 0)
+    ticket = 0
+
+    def ask(table: Environment) -> bool:
+        nonlocal ticket
+        speaker = table.speaker
+        if speaker is None:
+            return False
+        pool = seats.get(speaker) or seats.get(table.roles[speaker]) or seats["*"]
+        ticket += 1
+        open_[ticket] = table
+        asked[id(pool)] += 1
+        pool.ask(ticket, table.observe(speaker))
+        return True
+
+    while True:
+        for table in islice(waiting, concurrent - len(open_)):
+            if not ask(table):
+                yield table.episode()
+        if not open_:
+            return
+        idle = True
+        busy = [p for p in pools if asked[id(p)]]
+        for pool in busy:
+            # Nobody waits for a slow pool while another has work; the last resort is a short nap.
+            for done, reply in pool.poll(0.05 if idle and pool is busy[-1] else 0.0):
+                idle = False
+                asked[id(pool)] -= 1
+                table = open_.pop(done)
+                table.step(reply)
+                if not ask(table):
+                    yield table.episode()
+
+
+def replay(
+    scenario: Scenario, episode: Episode, upto: int | None = None, *, seed: int | None = None
+) -> Environment:
+    """The environment after the first `upto` turns (all, if None) of a recorded episode.
+
+    Every recorded reply is judged again; `environment.turns` then equals the record if it is sound.
+    """
+    table = Environment(
+        scenario,
+        seed=episode.seed if seed is None else seed,
+        episode=episode.id,
+        seats=episode.seats,
+    )
+    for turn in episode.turns[:upto]:
+        table.step(said(turn.message) if turn.reply is None and turn.message else turn.reply or Reply(), turn.agent)
+    return table
+
+
+def said(message: Message) -> Reply:
+    """The reply that leads to this message."""
+    to = message.receivers[0] if len(message.receivers) == 1 else None
+    return Reply(act=message.act, to=to, content=message.content, text=message.text)
+
+
+def fork(
+    episode: Episode,
+    turn: int,
+    change: Reply | Callable[[Environment], Reply] | None = None,
+    *,
+    seed: int | None = None,
+) -> Environment:
+    """The episode as it stood before `turn`, with one reply changed: pass it to `play` to go on.
+
+    `change` replaces what was said at `turn` (None: the speaker is asked again). With the run's own
+    seed the later draws are those of the original, so only the change makes a difference.
+    """
+    table = replay(episode.scenario, episode, turn, seed=seed)
+    if change is not None:
+        table.step(change if isinstance(change, Reply) else change(table))
+    return table

@@ -1,0 +1,106 @@
+"""A scenario: the frozen description of one game to be played. Data only; its world has the rules.
+
+Each world adds its own fields in a subclass (`ItemDivision.Scenario` and so on). A `Template` names a
+world's generator instead and draws a new scenario for every episode.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+
+from ..protocols import PROTOCOLS, MootError, Protocol, did_you_mean
+
+STRICT = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProtocolChoice(BaseModel):
+    """Name of a protocol and its parameters, flat: `{name: alternating_offers, deadline: 12}`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = Field(description="One of `moot list protocols`.")
+
+    def build(self) -> Protocol:
+        """The automaton. Raises `MootError` for an unknown name or parameter."""
+        make = PROTOCOLS.get(self.name)
+        if make is None:
+            raise MootError(
+                f"unknown protocol {self.name!r}; {did_you_mean(self.name, PROTOCOLS)}"
+            )
+        given: dict[str, Any] = self.model_extra or {}
+        known = make.__wrapped__.__annotations__.keys() - {"return"}
+        for key, value in given.items():
+            if key not in known:
+                raise MootError(
+                    f"protocol {self.name} has no parameter {key!r}; {did_you_mean(key, known)}"
+                )
+            _plausible(self.name, key, value)
+        return make(**given)
+
+
+def _plausible(name: str, key: str, value: object) -> None:
+    if key == "talk" and not isinstance(value, bool):
+        raise MootError(f"protocol {name}: talk is true or false, got {value!r}")
+    if key == "deadline" and value is not None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise MootError(f"protocol {name}: deadline is a number of messages >= 1, got {value!r}")
+
+
+def _choice(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+ProtocolField = Annotated[ProtocolChoice, BeforeValidator(_choice)]
+
+
+class Role(BaseModel):
+    """What every role of every world has; worlds add private values in a subclass."""
+
+    model_config = STRICT
+
+    brief: str = Field("", description="Private words for this agent alone.")
+    role: str = Field("", description="Role in the world or protocol; empty: from the seat's name.")
+
+
+class Scenario(BaseModel):
+    """Fields that every world shares."""
+
+    model_config = STRICT
+
+    name: str = Field("scenario", description="Short name; names the run's folder.")
+    world: str = Field(description="Which rules: one of `moot list environments`.")
+
+    protocol: ProtocolField = Field(description="Who may say what when: name and parameters.")
+    brief: str = Field("", description="What everyone is told.")
+    roles: dict[str, SerializeAsAny[Role]] = Field(description="Seat name -> its private part.")
+    agents: dict[str, str] = Field(
+        default_factory=dict, description="Seat or `*` -> agent spec, unless --agents says otherwise."
+    )
+    max_text: int = Field(160, ge=0, description="Most characters of free text in one message.")
+    patience: int = Field(
+        2, ge=0, description="Illegal replies in a row that are asked again before the agent forfeits."
+    )
+    source: str = Field("", description="Where it comes from, e.g. an id in a data file.")
+
+    def model_post_init(self, context: Any) -> None:
+        # A record leaves out what was not set; without its world it could not be read again.
+        self.__pydantic_fields_set__.add("world")
+
+
+class Template(BaseModel):
+    """A scenario whose private part is drawn anew for every episode."""
+
+    model_config = STRICT
+
+    name: str = Field("scenario", description="Short name; names the run's folder.")
+    world: str = Field(description="Whose generator: one of `moot list environments`.")
+    generate: dict[str, Any] = Field(description="Parameters of the world's generator.")
+    protocol: ProtocolField | None = Field(None, description="Overrides the generator's protocol.")
+    brief: str | None = Field(None, description="Overrides the generator's brief.")
+    agents: dict[str, str] = Field(
+        default_factory=dict, description="Seat or `*` -> agent spec, unless --agents says otherwise."
+    )
+    max_text: int | None = Field(None, ge=0, description="Overrides the generator's limit.")
+    patience: int | None = Field(None, ge=0, description="Overrides the generator's patience.")

@@ -1,0 +1,136 @@
+"""The contract of a world: the rules beside the talk. One file each in `worlds/`, no inheritance.
+
+A world is built from a scenario, hears each message once, gives one outcome, and is thrown away. It is
+told who speaks by the protocol and never decides that itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from ..protocols import Content, Ended, Message, Move, OfferSpace
+from .scenario import Scenario
+
+
+class Outcome(BaseModel):
+    """What the talk achieved."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    completed: bool
+    """Whether the task of the scenario was done (a deal closed, every task carried out)."""
+    deal: dict[str, Any] | None = None
+    """The agreement in the world's own terms; None when there is none."""
+    utilities: dict[str, float]
+    """Agent -> points of the world's score, the disagreement point when there is no deal."""
+
+
+class Solution(BaseModel):
+    """Exact reference of one scenario. Utility vectors are in seat order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    disagreement: tuple[float, ...]
+    """Utilities when there is no deal."""
+    frontier: tuple[tuple[float, ...], ...]
+    """Undominated utility vectors of deals, ascending; empty where it is a hyperplane (`transfer`)."""
+    transfer: bool = False
+    """Utility moves freely between agents by payments: a deal is efficient when its sum is maximal."""
+    max_joint: float
+    """Largest sum of utilities over all deals."""
+    max_nash: float
+    """Largest product of gains over the disagreement point, over deals where everyone gains."""
+    zone: tuple[float, float] | None = None
+    """Price bargaining: lowest and highest price that both accept; None when there is none."""
+    best: dict[str, Any] | None = None
+    """A deal of the largest sum, in the world's own terms."""
+
+    def efficient(self, utilities: tuple[float, ...]) -> bool:
+        """Whether no deal, nor no deal, is better for someone and worse for nobody (Pareto)."""
+        if self.transfer:
+            return sum(utilities) >= self.max_joint - 1e-9
+        return not any(
+            all(o >= u - 1e-9 for o, u in zip(other, utilities, strict=True))
+            and any(o > u + 1e-9 for o, u in zip(other, utilities, strict=True))
+            for other in (*self.frontier, self.disagreement)
+        )
+
+    def nash(self, utilities: tuple[float, ...]) -> float:
+        """Product of gains over the disagreement point, 0 as soon as one agent gains nothing."""
+        product = 1.0
+        for u, d in zip(utilities, self.disagreement, strict=True):
+            product *= max(u - d, 0.0)
+        return product
+
+
+class Generator(Protocol):
+    """Documented parameters of a world's unlimited scenarios (a pydantic model)."""
+
+    def draw(self, rng: random.Random) -> Scenario:
+        """A new scenario; the same `rng` state gives the same one."""
+        ...
+
+
+class World(Protocol):
+    """What `Environment` asks of a world."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Scenario: ClassVar[type[Scenario]]
+    Generator: ClassVar[type[BaseModel]]
+    contents: ClassVar[Mapping[type[Content], type[Content]]]
+    """Slot of a protocol table -> this world's content type."""
+
+    @classmethod
+    def build(cls, scenario: Scenario) -> Self:
+        """A fresh game of a scenario of this world's own type."""
+        ...
+
+    @classmethod
+    def solve(cls, scenario: Scenario) -> Solution:
+        """The exact reference of a scenario of this world's own type."""
+        ...
+
+    def roles(self) -> Mapping[str, str]:
+        """Agent -> role in the protocol."""
+        ...
+
+    def public(self) -> Mapping[str, Any]:
+        """What everyone knows, as data."""
+        ...
+
+    def private(self, agent: str) -> Mapping[str, Any]:
+        """What only this agent knows, as data."""
+        ...
+
+    def describe(self, agent: str) -> tuple[str, str]:
+        """What everyone is told, and what only this agent is told, as prompt text."""
+        ...
+
+    def explain(self, move: Move) -> str:
+        """The content of a move, as a phrase of the rules."""
+        ...
+
+    def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
+        """JSON Schema of the legal contents of a move now; None when there is none."""
+        ...
+
+    def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
+        """None when the (well-typed) content is legal now, else what would be."""
+        ...
+
+    def hear(self, message: Message) -> None:
+        """Take note of a legal message."""
+        ...
+
+    def outcome(self, ended: Ended) -> Outcome:
+        """What was achieved, once the conversation is over."""
+        ...
+
+    def space(self, agent: str) -> OfferSpace | None:
+        """The offers as this agent judges them; None in worlds without offers to rank."""
+        ...

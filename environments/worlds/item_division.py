@@ -1,0 +1,344 @@
+"""Item division: two agents share several kinds of items whose worth to the other is unknown.
+
+The Deal-or-No-Deal game (Lewis et al. 2017, arXiv 1706.05125). An offer says what its sender takes; the
+other gets the rest, so nothing is ever left over. An agent scores its values times its counts; without
+a deal it scores its `no_deal` points (0 in the paper, 5 at CaSiNo's camp site).
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Self, cast
+
+from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt, model_validator
+
+from ...protocols import Content, Ended, Message, Move, Offer, Preferences
+from ..scenario import STRICT, ProtocolChoice, Role, Scenario
+from ..world import Outcome, Solution
+
+MAX_SPLITS = 50_000
+
+
+class Split(Offer):
+    """What the sender takes of each kind; the other agent gets the rest."""
+
+    model_config = STRICT
+    take: dict[str, int]
+
+
+class Values(Preferences):
+    """Points that the sender says one item of each kind is worth to it."""
+
+    model_config = STRICT
+    values: dict[str, int]
+
+
+class ItemRole(Role):
+    """One side of the table."""
+
+    values: dict[str, NonNegativeFloat] = Field(description="Points per item of each kind.")
+    no_deal: float = Field(0.0, description="Points when there is no deal.")
+
+
+class ItemScenario(Scenario):
+    """Items to divide and what they are worth to each of two agents."""
+
+    world: str = "item_division"
+    items: dict[str, PositiveInt] = Field(description="Kind -> how many there are.")
+    roles: dict[str, ItemRole] = Field(description="Two seats -> private values.")  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.items:
+            raise ValueError("items: nothing to divide; name at least one kind")
+        splits = 1
+        for count in self.items.values():
+            splits *= count + 1
+        if splits > MAX_SPLITS:
+            raise ValueError(f"items: {splits} ways to divide them, at most {MAX_SPLITS}")
+        for name, role in self.roles.items():
+            if role.values.keys() != self.items.keys():
+                raise ValueError(
+                    f"roles.{name}.values: got {sorted(role.values)}, items are {sorted(self.items)}"
+                )
+            most = sum(role.values[k] * n for k, n in self.items.items())
+            if most <= role.no_deal:
+                raise ValueError(
+                    f"roles.{name}: everything is worth {most:g} to {name}, no more than no_deal "
+                    f"{role.no_deal:g}: no deal could satisfy it; raise a value or lower no_deal"
+                )
+        return self
+
+
+class ItemGenerator(BaseModel):
+    """Scenarios by the rules of Lewis et al.: both totals equal, every kind wanted by someone, at
+    least one kind wanted by both."""
+
+    model_config = STRICT
+
+    items: tuple[str, ...] = Field(("book", "hat", "ball"), description="Kinds of items.")
+    total: int = Field(10, ge=1, description="What everything is worth to each agent.")
+    fewest: int = Field(5, ge=1, description="Fewest items on the table.")
+    most: int = Field(7, ge=1, description="Most items on the table.")
+    seats: tuple[str, str] = Field(("ann", "bob"), description="Names; the first speaks first.")
+    deadline: int = Field(10, ge=1, description="Most messages.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not _tables(len(self.items), self.total, self.fewest, self.most):
+            raise ValueError(
+                f"no scenario has {len(self.items)} kinds, {self.fewest} to {self.most} items and a "
+                f"total of {self.total} for both; raise total or most"
+            )
+        return self
+
+    def draw(self, rng: random.Random) -> ItemScenario:
+        """A uniform table of counts, then a uniform pair of value vectors that fit the rules."""
+        tables = _tables(len(self.items), self.total, self.fewest, self.most)
+        counts, vectors = tables[rng.randrange(len(tables))]
+        while True:
+            a, b = rng.choice(vectors), rng.choice(vectors)
+            if all(x or y for x, y in zip(a, b, strict=True)) and any(
+                x and y for x, y in zip(a, b, strict=True)
+            ):
+                break
+        return ItemScenario(
+            name="item_division",
+            protocol=ProtocolChoice(name="alternating_offers", deadline=self.deadline),  # pyright: ignore[reportCallIssue]
+            items=dict(zip(self.items, counts, strict=True)),
+            roles={
+                seat: ItemRole(values=dict(zip(self.items, v, strict=True)))
+                for seat, v in zip(self.seats, (a, b), strict=True)
+            },
+        )
+
+
+@lru_cache(maxsize=64)
+def _tables(
+    kinds: int, total: int, fewest: int, most: int
+) -> tuple[tuple[tuple[int, ...], tuple[tuple[int, ...], ...]], ...]:
+    """Counts -> all value vectors worth `total`, where at least two vectors can meet."""
+    found: list[tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]] = []
+    for counts in itertools.product(range(1, most + 1), repeat=kinds):
+        if not fewest <= sum(counts) <= most:
+            continue
+        vectors = tuple(_worth(counts, total))
+        meet = any(
+            all(x or y for x, y in zip(a, b, strict=True))
+            and any(x and y for x, y in zip(a, b, strict=True))
+            for a in vectors
+            for b in vectors
+        )
+        if meet:
+            found.append((counts, vectors))
+    return tuple(found)
+
+
+def _worth(counts: Sequence[int], total: int) -> list[tuple[int, ...]]:
+    if len(counts) == 1:
+        return [(total // counts[0],)] if total % counts[0] == 0 else []
+    return [
+        (value, *rest)
+        for value in range(total // counts[0] + 1)
+        for rest in _worth(counts[1:], total - value * counts[0])
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _splits(items: tuple[tuple[str, int], ...]) -> tuple[Split, ...]:
+    """Every split, as what its sender takes."""
+    names = [name for name, _ in items]
+    ranges = [range(count + 1) for _, count in items]
+    return tuple(
+        Split.model_construct(take=dict(zip(names, counts, strict=True)))
+        for counts in itertools.product(*ranges)
+    )
+
+
+class ItemSpace:
+    """Every split as one agent judges it, best first (ties: in the order of enumeration)."""
+
+    def __init__(self, items: Mapping[str, int], values: Mapping[str, float]) -> None:
+        self._items, self._values = items, values
+        splits = _splits(tuple(items.items()))
+        worth = [sum(values[k] * n for k, n in s.take.items()) for s in splits]
+        order = sorted(range(len(splits)), key=worth.__getitem__, reverse=True)
+        self.offers: Sequence[Content] = [splits[i] for i in order]
+        self.utilities: Sequence[float] = [worth[i] for i in order]
+        self._all = sum(values[k] * n for k, n in items.items())
+
+    def utility(self, offer: Content, *, mine: bool) -> float:
+        worth = sum(self._values[k] * n for k, n in cast(Split, offer).take.items())
+        return worth if mine else self._all - worth
+
+    def partner(self, told: Content) -> Sequence[float]:
+        values, items = cast(Values, told).values, self._items
+        return [
+            sum(values[k] * (items[k] - n) for k, n in cast(Split, o).take.items())
+            for o in self.offers
+        ]
+
+    def told(self) -> Content:
+        return Values(values={k: round(v) for k, v in self._values.items()})
+
+
+@lru_cache(maxsize=4096)
+def _space(items: tuple[tuple[str, int], ...], values: tuple[tuple[str, float], ...]) -> ItemSpace:
+    return ItemSpace(dict(items), dict(values))
+
+
+@lru_cache(maxsize=65536)
+def _solve(
+    items: tuple[tuple[str, int], ...],
+    sides: tuple[tuple[tuple[float, ...], float], tuple[tuple[float, ...], float]],
+) -> Solution:
+    (one, d1), (two, d2) = sides
+    best: dict[float, float] = {}
+    joint, nash, take = float("-inf"), 0.0, ()
+    for counts in itertools.product(*(range(n + 1) for _, n in items)):
+        u1 = sum(v * c for v, c in zip(one, counts, strict=True))
+        u2 = sum(v * (n - c) for v, c, (_, n) in zip(two, counts, items, strict=True))
+        best[u1] = max(best.get(u1, u2), u2)
+        if u1 + u2 > joint:
+            joint, take = u1 + u2, counts
+        if u1 > d1 and u2 > d2:
+            nash = max(nash, (u1 - d1) * (u2 - d2))
+    frontier: list[tuple[float, float]] = []
+    for u1 in sorted(best, reverse=True):
+        if not frontier or best[u1] > frontier[-1][1]:
+            frontier.append((u1, best[u1]))
+    return Solution(
+        disagreement=(d1, d2),
+        frontier=tuple(reversed(frontier)),
+        max_joint=joint,
+        max_nash=nash,
+        best={"first takes": {k: c for (k, _), c in zip(items, take, strict=True)}},
+    )
+
+
+class ItemDivision:
+    """One game of item division."""
+
+    name: ClassVar[str] = "item_division"
+    summary: ClassVar[str] = "two agents divide items of privately known worth (Deal or No Deal)"
+    Scenario: ClassVar[type[Scenario]] = ItemScenario
+    Generator: ClassVar[type[BaseModel]] = ItemGenerator
+    contents: ClassVar[Mapping[type[Content], type[Content]]] = {Offer: Split, Preferences: Values}
+
+    def __init__(self, scenario: ItemScenario) -> None:
+        self.scenario = scenario
+        self.agents = tuple(scenario.roles)
+        self._offer: Message | None = None
+
+    @classmethod
+    def build(cls, scenario: Scenario) -> Self:
+        return cls(cast(ItemScenario, scenario))
+
+    @classmethod
+    def solve(cls, scenario: Scenario) -> Solution:
+        s = cast(ItemScenario, scenario)
+        one, two = (
+            (tuple(role.values[k] for k in s.items), role.no_deal) for role in s.roles.values()
+        )
+        return _solve(tuple(s.items.items()), (one, two))
+
+    def roles(self) -> Mapping[str, str]:
+        return dict.fromkeys(self.agents, "")
+
+    def public(self) -> Mapping[str, Any]:
+        return {"items": self.scenario.items}
+
+    def private(self, agent: str) -> Mapping[str, Any]:
+        role = self.scenario.roles[agent]
+        return {"values": role.values, "no_deal": role.no_deal}
+
+    def describe(self, agent: str) -> tuple[str, str]:
+        role = self.scenario.roles[agent]
+        items = ", ".join(f"{n} {k}" for k, n in self.scenario.items.items())
+        values = ", ".join(f"{k} {v:g}" for k, v in role.values.items())
+        none = f" Without a deal you get {role.no_deal:g} points."
+        return (
+            f"Divide these items between the two of you: {items}.",
+            f"Points per item for you: {values}.{none}",
+        )
+
+    def explain(self, move: Move) -> str:
+        if move.content is Offer:
+            return '{"take": {item: count}}, what you get, the other gets the rest'
+        return '{"values": {item: points}}'
+
+    def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
+        items = self.scenario.items
+        if move.content is Offer:
+            key, kinds = "take", {k: (0, n) for k, n in items.items()}
+        else:
+            key, kinds = "values", {k: (0, self.most_value) for k in items}
+        return _object(
+            {key: _object({k: _integer(low, high) for k, (low, high) in kinds.items()})}
+        )
+
+    @property
+    def most_value(self) -> int:
+        """Largest points per item that anyone may claim (a public bound, not a secret)."""
+        return 100
+
+    def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
+        items = self.scenario.items
+        if isinstance(content, Split):
+            take = content.take
+            if take.keys() == items.keys() and all(0 <= take[k] <= n for k, n in items.items()):
+                return None
+            legal = ", ".join(f"{k} 0 to {n}" for k, n in items.items())
+            return f"take {legal}"
+        values = cast(Values, content).values
+        most = self.most_value
+        if values.keys() == items.keys() and all(0 <= v <= most for v in values.values()):
+            return None
+        return f"values 0 to {most} for {', '.join(items)}"
+
+    def hear(self, message: Message) -> None:
+        if isinstance(message.content, Split):
+            self._offer = message
+
+    def outcome(self, ended: Ended) -> Outcome:
+        deal: dict[str, Any] | None = None
+        if ended is Ended.AGREED and self._offer is not None:
+            take = cast(Split, self._offer.content).take
+            rest = {k: n - take[k] for k, n in self.scenario.items.items()}
+            deal = {a: take if a == self._offer.sender else rest for a in self.agents}
+        return self.close(self.scenario, deal)
+
+    @staticmethod
+    def close(scenario: ItemScenario, deal: Mapping[str, Mapping[str, int]] | None) -> Outcome:
+        """The outcome of a deal (agent -> kind -> count), or of none."""
+        if deal is None:
+            none = {a: role.no_deal for a, role in scenario.roles.items()}
+            return Outcome(completed=False, utilities=none)
+        return Outcome(
+            completed=True,
+            deal={a: dict(deal[a]) for a in scenario.roles},
+            utilities={
+                a: float(sum(role.values[k] * n for k, n in deal[a].items()))
+                for a, role in scenario.roles.items()
+            },
+        )
+
+    def space(self, agent: str) -> ItemSpace:
+        values = self.scenario.roles[agent].values
+        return _space(tuple(self.scenario.items.items()), tuple(values.items()))
+
+
+def _object(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+
+
+def _integer(low: int, high: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high}

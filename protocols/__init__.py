@@ -1,0 +1,21 @@
+"""What may be said: messages, and interaction protocols as automata. No torch here."""
+
+from .alternating_offers import alternating_offers
+from .contract_net import contract_net
+from .errors import MootError, did_you_mean
+from .message import (
+    Act, Award, Content, Done, Ended, Message, Offer, Preferences, ProtocolError, Reply, Task,
+)  # fmt: skip
+from .observation import Key, Observation, OfferSpace, Option
+from .protocol import ANY, EVERYONE, OTHER, SAME, TURN, Conversation, Move, One, Protocol, State
+from .wire import named, read, reply_schema, rules, written
+
+PROTOCOLS = {"alternating_offers": alternating_offers, "contract_net": contract_net}
+
+__all__ = [
+    "ANY", "Act", "Award", "Content", "Conversation", "Done", "EVERYONE", "Ended", "Key", "Message",
+    "MootError", "Move", "OTHER", "Observation", "Offer", "OfferSpace", "One", "Option", "PROTOCOLS",
+    "Preferences", "Protocol", "ProtocolError", "Reply", "SAME", "State", "TURN", "Task",
+    "alternating_offers", "contract_net", "did_you_mean", "named", "read", "reply_schema",
+    "rules", "written",
+]  # fmt: skip

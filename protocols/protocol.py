@@ -1,0 +1,269 @@
+"""An interaction protocol is an automaton, declared once as a table of states and moves.
+
+From that one declaration come the validator (`Conversation.judge`), the legal moves that become a JSON
+Schema (`wire.py`), the rules as prompt text (`Protocol.rules`), the replay of transcripts and the
+fuzzer (`check.py`). Three ideas are enough for both bilateral and many-party protocols:
+
+*floor*      who may speak in a state: everyone in turn (`TURN`), or those of one standing
+*standing*   what an agent is in this conversation; at first its role, changed by moves
+             ("bidder" becomes "proposer" becomes "contractor")
+*while_any*  a state of the second kind lasts while anyone has that standing, then leads on
+
+Left out: clocks (deadlines count messages), several floors at once, nested conversations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from .message import Act, Content, Ended, Message, ProtocolError
+
+TURN = "TURN"
+"""As a floor: seats speak one after the other. As a mover: whoever has the floor."""
+OTHER = "OTHER"
+"""As a mover: whoever has the floor, unless the standing offer is their own."""
+EVERYONE = "EVERYONE"
+"""As receivers: all other agents."""
+ANY = "ANY"
+"""As a state: the move is possible in every state."""
+SAME = "SAME"
+"""As a target: the state stays (a `while_any` state leads on when its group is empty)."""
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """As receivers: one agent of this standing, which the sender names."""
+
+    standing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One row of the table: in `state`, `who` may say `act` with `content`, which leads to `then`."""
+
+    state: str
+    who: str
+    act: Act
+    content: type[Content] | None
+    then: str | Ended
+    says: str
+    """What the move does, in the words of the rules that agents read."""
+    to: str | One = EVERYONE
+    sender_becomes: str | None = None
+    receiver_becomes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Who has the floor here and, for a group, what follows when nobody of it is left."""
+
+    name: str
+    floor: str = TURN
+    while_any: str | None = None
+    """The state lasts while an agent has this standing."""
+    then: str | tuple[tuple[str | None, Ended], ...] = ()
+    """Next state, or endings in order: the first whose standing anyone has (None: always)."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """States, moves and seats of one protocol; immutable and shared by all its conversations."""
+
+    name: str
+    source: str
+    """The document or paper that defines it."""
+    states: tuple[State, ...]
+    """The first one is where every conversation starts."""
+    moves: tuple[Move, ...]
+    roles: Mapping[str, int | None] | None = None
+    """Role -> how many seats (None: one or more). None: any two agents, no roles."""
+    deadline: int | None = None
+    """Most messages in one conversation; exactly this many may be said."""
+    summary: str = ""
+
+    @cached_property
+    def state(self) -> dict[str, State]:
+        return {s.name: s for s in self.states}
+
+    @cached_property
+    def table(self) -> dict[str, tuple[Move, ...]]:
+        """State -> its moves, `ANY` rows included, in the order of the declaration."""
+        return {
+            s.name: tuple(m for m in self.moves if m.state in (s.name, ANY)) for s in self.states
+        }
+
+    @cached_property
+    def without_own(self) -> dict[str, tuple[Move, ...]]:
+        """State -> moves open to the author of the standing offer."""
+        return {s: tuple(m for m in ms if m.who != OTHER) for s, ms in self.table.items()}
+
+    def seats(self, agents: Sequence[str], roles: Mapping[str, str]) -> str | None:
+        """None when these agents can hold this conversation, else why not."""
+        if self.roles is None:
+            return None if len(agents) == 2 else f"{self.name} seats 2 agents, got {len(agents)}"
+        for role, count in self.roles.items():
+            have = sum(roles.get(a) == role for a in agents)
+            if have != count and not (count is None and have > 0):
+                want = "one or more" if count is None else str(count)
+                return f"{self.name} needs {want} {role}, got {have}"
+        strange = sorted({roles[a] for a in agents} - set(self.roles))
+        return f"{self.name} has no role {strange[0]!r}" if strange else None
+
+    def mine(self, role: str) -> tuple[Move, ...]:
+        """The moves that an agent of this role can ever make, each (act, content) once."""
+        standings = self.reach(role)
+        seen: dict[tuple[Act, object], Move] = {}
+        for move in self.moves:
+            floors = [s.floor for s in self.states if move.state in (s.name, ANY)]
+            if any(f == TURN or f in standings for f in floors):
+                seen.setdefault((move.act, move.content), move)
+        return tuple(seen.values())
+
+    def reach(self, role: str) -> set[str]:
+        """Every standing that an agent who starts as `role` can come to have."""
+        standings = {role}
+        while True:
+            more = set(standings)
+            for m in self.moves:
+                floors = {s.floor for s in self.states if m.state in (s.name, ANY)}
+                if m.sender_becomes and (TURN in floors or floors & standings):
+                    more.add(m.sender_becomes)
+                to = m.to.standing if isinstance(m.to, One) else m.to
+                if m.receiver_becomes and (to == EVERYONE or to in standings):
+                    more.add(m.receiver_becomes)
+            if more == standings:
+                return standings
+            standings = more
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One run of a protocol between named agents. Changed only by `say`."""
+
+    protocol: Protocol
+    agents: tuple[str, ...]
+    roles: Mapping[str, str]
+    id: str = ""
+    state: str = ""
+    standing: dict[str, str] = field(default_factory=dict[str, str])
+    offer: Message | None = None
+    """The standing proposal or call, until it is rejected."""
+    offers: dict[str, Message] = field(default_factory=dict[str, Message])
+    """Last proposal of each agent."""
+    messages: list[Message] = field(default_factory=list[Message])
+    ended: Ended | None = None
+    _turn: int = 0
+
+    def __post_init__(self) -> None:
+        self.state = self.protocol.states[0].name
+        self.standing = {a: self.roles.get(a, "") for a in self.agents}
+
+    @property
+    def left(self) -> int | None:
+        """Messages that may still be said; None without a deadline."""
+        deadline = self.protocol.deadline
+        return None if deadline is None else deadline - len(self.messages)
+
+    def speaker(self) -> str | None:
+        """Who has the floor; None when the conversation is over."""
+        if self.ended is not None:
+            return None
+        floor = self.protocol.state[self.state].floor
+        if floor == TURN:
+            return self.agents[self._turn % len(self.agents)]
+        return next(a for a in self.agents if self.standing[a] == floor)
+
+    def moves(self) -> tuple[Move, ...]:
+        """What the speaker may do now; rows whose only receivers are gone are left out."""
+        own = self.offer is not None and self.offer.sender == self.speaker()
+        table = self.protocol.without_own if own else self.protocol.table
+        return table[self.state] if self.ended is None else ()
+
+    def receivers(self, agent: str, move: Move) -> tuple[str, ...]:
+        """Whom this move reaches; for `One`, those of whom the sender must name one."""
+        if move.to == EVERYONE:
+            return tuple(a for a in self.agents if a != agent)
+        standing = move.to.standing if isinstance(move.to, One) else move.to
+        return tuple(a for a in self.agents if self.standing[a] == standing and a != agent)
+
+    def judge(
+        self, agent: str, act: str, to: str | None, has_content: bool
+    ) -> tuple[Move, tuple[str, ...]] | ProtocolError:
+        """The move that this is, with its receivers, or the record of why it is none."""
+        if agent != self.speaker():
+            floor = self.speaker()
+            legal = f"{floor} has the floor" if floor else f"nothing, it ended: {self.ended}"
+            return ProtocolError(kind="not-your-turn", agent=agent, arrived=act, legal=legal)
+        moves = self.moves()
+        fits = [m for m in moves if m.act == act]
+        for move in fits:
+            if (move.content is not None) != has_content:
+                continue
+            receivers = self.receivers(agent, move)
+            if not isinstance(move.to, One):
+                if to is None or to in receivers:
+                    return move, receivers
+            elif to in receivers:
+                return move, (to,)
+            elif to is None and len(receivers) == 1:
+                return move, receivers
+            return ProtocolError(
+                kind="bad-receiver", agent=agent, arrived=repr(to), legal=", ".join(receivers)
+            )
+        if fits:
+            legal = " or ".join(
+                f"{m.act} {'without content' if m.content is None else 'with ' + m.content.__name__}"
+                for m in fits
+            )
+            got = f"{act} {'with' if has_content else 'without'} content"
+            return ProtocolError(kind="bad-content", agent=agent, arrived=got, legal=legal)
+        legal = ", ".join(dict.fromkeys(str(m.act) for m in moves))
+        return ProtocolError(kind="illegal-act", agent=agent, arrived=repr(act)[:200], legal=legal)
+
+    def answers(self, move: Move, agent: str, receivers: tuple[str, ...]) -> int | None:
+        """Number of the proposal or call that this move answers (FIPA `in-reply-to`)."""
+        if isinstance(move.to, One) and receivers[0] in self.offers:
+            return self.offers[receivers[0]].id
+        if self.offer is not None and self.offer.sender != agent:
+            return self.offer.id
+        return None
+
+    def say(self, message: Message, move: Move) -> None:
+        """Advance by one judged message."""
+        self.messages.append(message)
+        if move.act in (Act.PROPOSE, Act.CFP):
+            self.offers[message.sender] = message
+            if move.act == Act.CFP or self.protocol.state[self.state].floor == TURN:
+                self.offer = message
+        elif move.act == Act.REJECT_PROPOSAL and not isinstance(move.to, One):
+            self.offer = None
+        if move.sender_becomes:
+            self.standing[message.sender] = move.sender_becomes
+        if move.receiver_becomes:
+            for agent in message.receivers:
+                self.standing[agent] = move.receiver_becomes
+        self._turn += 1
+        if isinstance(move.then, Ended):
+            self.ended = move.then
+            return
+        if move.then != SAME:
+            self.state = move.then
+        self._lead_on()
+        deadline = self.protocol.deadline
+        if self.ended is None and deadline is not None and len(self.messages) >= deadline:
+            self.ended = Ended.LIMIT
+
+    def _lead_on(self) -> None:
+        """Leave `while_any` states whose group is empty, several at once if need be."""
+        while True:
+            state = self.protocol.state[self.state]
+            if state.while_any is None or state.while_any in self.standing.values():
+                return
+            if isinstance(state.then, str):
+                self.state = state.then
+                continue
+            have = set(self.standing.values())
+            self.ended = next(end for name, end in state.then if name is None or name in have)
+            return
