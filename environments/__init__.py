@@ -8,7 +8,22 @@ from .world import Generator, Outcome, Solution, World
 from .worlds import WORLDS
 
 __all__ = [
-    "Environment", "Episode", "Generator", "Outcome", "Pool", "ProtocolChoice", "Role", "Scenario",
-    "Solution", "Template", "Turn", "WORLDS", "World", "fork", "play", "replay", "said",
+    "WORLDS",
+    "Environment",
+    "Episode",
+    "Generator",
+    "Outcome",
+    "Pool",
+    "ProtocolChoice",
+    "Role",
+    "Scenario",
+    "Solution",
+    "Template",
+    "Turn",
+    "World",
+    "fork",
+    "play",
+    "replay",
+    "said",
     "scenario_of",
-]  # fmt: skip
+]

@@ -13,9 +13,24 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..protocols import (
-    Content, Conversation, Ended, Key, Message, MootError, Move, Observation, One, Option, Protocol,
-    ProtocolError, Reply, did_you_mean, named, read, rules,
-)  # fmt: skip
+    Content,
+    Conversation,
+    Ended,
+    Key,
+    Message,
+    MootError,
+    Move,
+    Observation,
+    One,
+    Option,
+    Protocol,
+    ProtocolError,
+    Reply,
+    did_you_mean,
+    named,
+    read,
+    rules,
+)
 from .episode import Episode, Turn
 from .scenario import ProtocolChoice, Scenario
 from .world import World
@@ -68,12 +83,12 @@ class Environment:
     @property
     def speaker(self) -> str | None:
         """Who is asked next; None when the episode is over."""
-        return self.conversation.speaker()
+        return self.conversation.speaker
 
     def observe(self, agent: str | None = None) -> Observation:
         """What `agent` (the next speaker, if None) sees now."""
         talk = self.conversation
-        speaker = talk.speaker()
+        speaker = talk.speaker
         agent = agent or speaker or self.agents[0]
         heard = tuple(self._heard[agent])
         standing = talk.offer
@@ -94,7 +109,7 @@ class Environment:
     def step(self, reply: Reply, agent: str | None = None) -> Turn:
         """Judge a reply of the next speaker (or of whoever claims to be), record it, move on."""
         talk, state = self.conversation, self.conversation.state
-        who = agent or talk.speaker() or self.agents[0]
+        who = agent or talk.speaker or self.agents[0]
         judged = self._judge(reply, who) if reply.error is None else None
         kept = reply if reply.raw is not None or reply.error is not None else None
         if isinstance(judged, Message):
@@ -103,11 +118,13 @@ class Environment:
         else:
             turn = Turn(agent=who, state=state, error=judged, reply=kept)
             if judged is None:
-                talk.ended, self.why = Ended.BROKEN, f"{who}: {reply.error}"
-            elif who == talk.speaker():
+                talk.end(Ended.BROKEN)
+                self.why = f"{who}: {reply.error}"
+            elif who == talk.speaker:
                 self._errors.append(judged)
                 if len(self._errors) > self.scenario.patience:
-                    talk.ended, self.why = Ended.FORFEITED, str(judged)
+                    talk.end(Ended.FORFEITED)
+                    self.why = str(judged)
         self.turns.append(turn)
         return turn
 
@@ -133,13 +150,13 @@ class Environment:
             if isinstance(parsed, ProtocolError):
                 return parsed
             reply = parsed
-        content = reply.content
-        fits = talk.judge(who, reply.act or "", reply.to, content is not None)
+        fits = talk.judge(who, reply.act or "", reply.to, reply.content is not None)
         if isinstance(fits, ProtocolError):
             return fits
         move, receivers = fits
+        content = None
         if move.content is not None:
-            content = self._typed(who, move, content, receivers)
+            content = self._typed(who, move, reply.content, receivers)
             if isinstance(content, ProtocolError):
                 return content
         if len(reply.text) > self.scenario.max_text:
@@ -149,7 +166,7 @@ class Environment:
                 arrived=f"{len(reply.text)} characters of text",
                 legal=f"at most {self.scenario.max_text}",
             )
-        message = Message.model_construct(
+        message = Message(
             id=len(talk.messages),
             conversation=talk.id,
             sender=who,
@@ -195,7 +212,7 @@ class Environment:
     def _options(self, agent: str) -> tuple[Option, ...]:
         talk = self.conversation
         if len(self.agents) == 2:
-            return _unnamed(talk.moves())
+            return self.protocol.unnamed[talk.state, talk.own]
         reached = [(m, talk.receivers(agent, m)) for m in talk.moves()]
         return tuple(
             Option(m, to if isinstance(m.to, One) or named(to, self.agents) else ())
@@ -245,11 +262,6 @@ class Environment:
 
 def _parameters(choice: ProtocolChoice) -> tuple[tuple[str, Any], ...]:
     return tuple((choice.model_extra or {}).items())
-
-
-@lru_cache(maxsize=1024)
-def _unnamed(moves: tuple[Move, ...]) -> tuple[Option, ...]:
-    return tuple(Option(m, ()) for m in moves)
 
 
 @lru_cache(maxsize=256)

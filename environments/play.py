@@ -7,7 +7,9 @@ asked. Thousands of episodes may be open at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import gc
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Protocol
 
@@ -63,23 +65,39 @@ def play(
         pool.ask(ticket, table.observe(speaker))
         return True
 
-    while True:
-        for table in islice(waiting, concurrent - len(open_)):
-            if not ask(table):
-                yield table.episode()
-        if not open_:
-            return
-        idle = True
-        busy = [p for p in pools if asked[id(p)]]
-        for pool in busy:
-            # Nobody waits for a slow pool while another has work; the last resort is a short nap.
-            for done, reply in pool.poll(0.05 if idle and pool is busy[-1] else 0.0):
-                idle = False
-                asked[id(pool)] -= 1
-                table = open_.pop(done)
-                table.step(reply)
+    with _calm_collector():
+        while True:
+            for table in islice(waiting, concurrent - len(open_)):
                 if not ask(table):
                     yield table.episode()
+            if not open_:
+                return
+            idle = True
+            busy = [p for p in pools if asked[id(p)]]
+            for pool in busy:
+                # Nobody waits for a slow pool while another has work; else a short nap.
+                for done, reply in pool.poll(0.05 if idle and pool is busy[-1] else 0.0):
+                    idle = False
+                    asked[id(pool)] -= 1
+                    table = open_.pop(done)
+                    table.step(reply)
+                    if not ask(table):
+                        yield table.episode()
+
+
+@contextmanager
+def _calm_collector() -> Generator[None]:
+    """Fewer garbage collections while thousands of episodes are open.
+
+    Python's defaults walk all their live records again and again: with 10,000 open episodes that
+    doubled the cost of a message. Nothing here makes cycles by the message, so little is kept.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def replay(
@@ -96,7 +114,10 @@ def replay(
         seats=episode.seats,
     )
     for turn in episode.turns[:upto]:
-        table.step(said(turn.message) if turn.reply is None and turn.message else turn.reply or Reply(), turn.agent)
+        table.step(
+            said(turn.message) if turn.reply is None and turn.message else turn.reply or Reply(),
+            turn.agent,
+        )
     return table
 
 

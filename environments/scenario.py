@@ -26,9 +26,7 @@ class ProtocolChoice(BaseModel):
         """The automaton. Raises `MootError` for an unknown name or parameter."""
         make = PROTOCOLS.get(self.name)
         if make is None:
-            raise MootError(
-                f"unknown protocol {self.name!r}; {did_you_mean(self.name, PROTOCOLS)}"
-            )
+            raise MootError(f"unknown protocol {self.name!r}; {did_you_mean(self.name, PROTOCOLS)}")
         given: dict[str, Any] = self.model_extra or {}
         known = make.__wrapped__.__annotations__.keys() - {"return"}
         for key, value in given.items():
@@ -45,7 +43,9 @@ def _plausible(name: str, key: str, value: object) -> None:
         raise MootError(f"protocol {name}: talk is true or false, got {value!r}")
     if key == "deadline" and value is not None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise MootError(f"protocol {name}: deadline is a number of messages >= 1, got {value!r}")
+            raise MootError(
+                f"protocol {name}: deadline is a number of messages >= 1, got {value!r}"
+            )
 
 
 def _choice(value: object) -> object:
@@ -60,8 +60,10 @@ class Role(BaseModel):
 
     model_config = STRICT
 
-    brief: str = Field("", description="Private words for this agent alone.")
-    role: str = Field("", description="Role in the world or protocol; empty: from the seat's name.")
+    brief: str = Field(default="", description="Private words for this agent alone.")
+    role: str = Field(
+        default="", description="Role in the world or protocol; empty: from the seat's name."
+    )
 
 
 class Scenario(BaseModel):
@@ -73,16 +75,21 @@ class Scenario(BaseModel):
     world: str = Field(description="Which rules: one of `moot list environments`.")
 
     protocol: ProtocolField = Field(description="Who may say what when: name and parameters.")
-    brief: str = Field("", description="What everyone is told.")
+    brief: str = Field(default="", description="What everyone is told.")
     roles: dict[str, SerializeAsAny[Role]] = Field(description="Seat name -> its private part.")
     agents: dict[str, str] = Field(
-        default_factory=dict, description="Seat or `*` -> agent spec, unless --agents says otherwise."
+        default_factory=dict,
+        description="Seat or `*` -> agent spec, unless --agents says otherwise.",
     )
-    max_text: int = Field(160, ge=0, description="Most characters of free text in one message.")
+    max_text: int = Field(
+        default=160, ge=0, description="Most characters of free text in one message."
+    )
     patience: int = Field(
-        2, ge=0, description="Illegal replies in a row that are asked again before the agent forfeits."
+        2,
+        ge=0,
+        description="Illegal replies in a row that are asked again before the agent forfeits.",
     )
-    source: str = Field("", description="Where it comes from, e.g. an id in a data file.")
+    source: str = Field(default="", description="Where it comes from, e.g. an id in a data file.")
 
     def model_post_init(self, context: Any) -> None:
         # A record leaves out what was not set; without its world it could not be read again.
@@ -97,10 +104,15 @@ class Template(BaseModel):
     name: str = Field("scenario", description="Short name; names the run's folder.")
     world: str = Field(description="Whose generator: one of `moot list environments`.")
     generate: dict[str, Any] = Field(description="Parameters of the world's generator.")
-    protocol: ProtocolField | None = Field(None, description="Overrides the generator's protocol.")
-    brief: str | None = Field(None, description="Overrides the generator's brief.")
-    agents: dict[str, str] = Field(
-        default_factory=dict, description="Seat or `*` -> agent spec, unless --agents says otherwise."
+    protocol: ProtocolField | None = Field(
+        default=None, description="Overrides the generator's protocol."
     )
-    max_text: int | None = Field(None, ge=0, description="Overrides the generator's limit.")
-    patience: int | None = Field(None, ge=0, description="Overrides the generator's patience.")
+    brief: str | None = Field(default=None, description="Overrides the generator's brief.")
+    agents: dict[str, str] = Field(
+        default_factory=dict,
+        description="Seat or `*` -> agent spec, unless --agents says otherwise.",
+    )
+    max_text: int | None = Field(default=None, ge=0, description="Overrides the generator's limit.")
+    patience: int | None = Field(
+        default=None, ge=0, description="Overrides the generator's patience."
+    )

@@ -4,18 +4,70 @@ from .alternating_offers import alternating_offers
 from .contract_net import contract_net
 from .errors import MootError, did_you_mean
 from .message import (
-    Act, Award, Content, Done, Ended, Message, Offer, Preferences, ProtocolError, Reply, Task,
-)  # fmt: skip
-from .observation import Key, Observation, OfferSpace, Option
-from .protocol import ANY, EVERYONE, OTHER, SAME, TURN, Conversation, Move, One, Protocol, State
+    Act,
+    Award,
+    Content,
+    Done,
+    Ended,
+    Message,
+    Offer,
+    Preferences,
+    ProtocolError,
+    Reply,
+    Task,
+)
+from .observation import Key, Observation, OfferSpace
+from .protocol import (
+    ANY,
+    EVERYONE,
+    OTHER,
+    SAME,
+    TURN,
+    Conversation,
+    Move,
+    One,
+    Option,
+    Protocol,
+    State,
+)
 from .wire import named, read, reply_schema, rules, written
 
 PROTOCOLS = {"alternating_offers": alternating_offers, "contract_net": contract_net}
 
 __all__ = [
-    "ANY", "Act", "Award", "Content", "Conversation", "Done", "EVERYONE", "Ended", "Key", "Message",
-    "MootError", "Move", "OTHER", "Observation", "Offer", "OfferSpace", "One", "Option", "PROTOCOLS",
-    "Preferences", "Protocol", "ProtocolError", "Reply", "SAME", "State", "TURN", "Task",
-    "alternating_offers", "contract_net", "did_you_mean", "named", "read", "reply_schema",
-    "rules", "written",
-]  # fmt: skip
+    "ANY",
+    "EVERYONE",
+    "OTHER",
+    "PROTOCOLS",
+    "SAME",
+    "TURN",
+    "Act",
+    "Award",
+    "Content",
+    "Conversation",
+    "Done",
+    "Ended",
+    "Key",
+    "Message",
+    "MootError",
+    "Move",
+    "Observation",
+    "Offer",
+    "OfferSpace",
+    "One",
+    "Option",
+    "Preferences",
+    "Protocol",
+    "ProtocolError",
+    "Reply",
+    "State",
+    "Task",
+    "alternating_offers",
+    "contract_net",
+    "did_you_mean",
+    "named",
+    "read",
+    "reply_schema",
+    "rules",
+    "written",
+]

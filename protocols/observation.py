@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from .message import Content, Message, ProtocolError
-from .protocol import Move
+from .protocol import Move, Option
 from .wire import reply_schema, written
 
 
@@ -60,13 +60,6 @@ class OfferSpace(Protocol):
     def told(self) -> Content:
         """This agent's true values, in the form in which agents tell them."""
         ...
-
-
-class Option(NamedTuple):
-    """One legal move, with the agents of whom one must be named as `to` (empty: none is named)."""
-
-    move: Move
-    to: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +117,10 @@ class Observation:
 
     def may(self, act: str, content: bool | None = None) -> bool:
         """Whether `act` is legal now (with content, without, or either)."""
-        return any(
-            o.move.act == act and (content is None or content == (o.move.content is not None))
-            for o in self.options
-        )
+        for move, _ in self.options:  # a plain loop: scripted agents ask this at every turn
+            if move.act == act and (content is None or content == (move.content is not None)):
+                return True
+        return False
 
     def dump(self) -> str:
         """Everything the agent can see, as canonical JSON."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from .message import Act, Content, Ended, Message, ProtocolError
 
@@ -53,6 +54,13 @@ class Move:
     to: str | One = EVERYONE
     sender_becomes: str | None = None
     receiver_becomes: str | None = None
+
+
+class Option(NamedTuple):
+    """One legal move, with the agents of whom one must be named as `to` (empty: none is named)."""
+
+    move: Move
+    to: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,16 @@ class Protocol:
     def without_own(self) -> dict[str, tuple[Move, ...]]:
         """State -> moves open to the author of the standing offer."""
         return {s: tuple(m for m in ms if m.who != OTHER) for s, ms in self.table.items()}
+
+    @cached_property
+    def unnamed(self) -> dict[tuple[str, bool], tuple[Option, ...]]:
+        """(State, author of the standing offer?) -> options that name no receiver, as in any
+        talk between two."""
+        return {
+            (state, own): tuple(Option(m, ()) for m in moves)
+            for own, table in ((False, self.table), (True, self.without_own))
+            for state, moves in table.items()
+        }
 
     def seats(self, agents: Sequence[str], roles: Mapping[str, str]) -> str | None:
         """None when these agents can hold this conversation, else why not."""
@@ -154,11 +172,13 @@ class Conversation:
     """Last proposal of each agent."""
     messages: list[Message] = field(default_factory=list[Message])
     ended: Ended | None = None
-    _turn: int = 0
+    speaker: str | None = None
+    """Who has the floor; None when the conversation is over."""
 
     def __post_init__(self) -> None:
         self.state = self.protocol.states[0].name
         self.standing = {a: self.roles.get(a, "") for a in self.agents}
+        self.speaker = self._floor()
 
     @property
     def left(self) -> int | None:
@@ -166,19 +186,24 @@ class Conversation:
         deadline = self.protocol.deadline
         return None if deadline is None else deadline - len(self.messages)
 
-    def speaker(self) -> str | None:
-        """Who has the floor; None when the conversation is over."""
-        if self.ended is not None:
-            return None
+    @property
+    def own(self) -> bool:
+        """Whether the standing offer is the speaker's own."""
+        return self.offer is not None and self.offer.sender == self.speaker
+
+    def end(self, reason: Ended) -> None:
+        """Close the conversation from outside: an agent broke or forfeited."""
+        self.ended, self.speaker = reason, None
+
+    def _floor(self) -> str:
         floor = self.protocol.state[self.state].floor
         if floor == TURN:
-            return self.agents[self._turn % len(self.agents)]
+            return self.agents[len(self.messages) % len(self.agents)]
         return next(a for a in self.agents if self.standing[a] == floor)
 
     def moves(self) -> tuple[Move, ...]:
         """What the speaker may do now; rows whose only receivers are gone are left out."""
-        own = self.offer is not None and self.offer.sender == self.speaker()
-        table = self.protocol.without_own if own else self.protocol.table
+        table = self.protocol.without_own if self.own else self.protocol.table
         return table[self.state] if self.ended is None else ()
 
     def receivers(self, agent: str, move: Move) -> tuple[str, ...]:
@@ -192,8 +217,8 @@ class Conversation:
         self, agent: str, act: str, to: str | None, has_content: bool
     ) -> tuple[Move, tuple[str, ...]] | ProtocolError:
         """The move that this is, with its receivers, or the record of why it is none."""
-        if agent != self.speaker():
-            floor = self.speaker()
+        if agent != self.speaker:
+            floor = self.speaker
             legal = f"{floor} has the floor" if floor else f"nothing, it ended: {self.ended}"
             return ProtocolError(kind="not-your-turn", agent=agent, arrived=act, legal=legal)
         moves = self.moves()
@@ -244,16 +269,17 @@ class Conversation:
         if move.receiver_becomes:
             for agent in message.receivers:
                 self.standing[agent] = move.receiver_becomes
-        self._turn += 1
         if isinstance(move.then, Ended):
-            self.ended = move.then
+            self.end(move.then)
             return
         if move.then != SAME:
             self.state = move.then
         self._lead_on()
         deadline = self.protocol.deadline
         if self.ended is None and deadline is not None and len(self.messages) >= deadline:
-            self.ended = Ended.LIMIT
+            self.end(Ended.LIMIT)
+        if self.ended is None:
+            self.speaker = self._floor()
 
     def _lead_on(self) -> None:
         """Leave `while_any` states whose group is empty, several at once if need be."""
@@ -265,5 +291,5 @@ class Conversation:
                 self.state = state.then
                 continue
             have = set(self.standing.values())
-            self.ended = next(end for name, end in state.then if name is None or name in have)
+            self.end(next(end for name, end in state.then if name is None or name in have))
             return

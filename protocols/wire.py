@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from .message import Message, ProtocolError, Reply
-from .protocol import Move, One, Protocol
-
-if TYPE_CHECKING:
-    from .observation import Option
+from .protocol import Move, One, Option, Protocol
 
 SchemaOf = Callable[[Move, str | None], dict[str, Any] | None]
 

@@ -40,7 +40,7 @@ class ItemRole(Role):
     """One side of the table."""
 
     values: dict[str, NonNegativeFloat] = Field(description="Points per item of each kind.")
-    no_deal: float = Field(0.0, description="Points when there is no deal.")
+    no_deal: float = Field(default=0.0, description="Points when there is no deal.")
 
 
 class ItemScenario(Scenario):
@@ -79,12 +79,14 @@ class ItemGenerator(BaseModel):
 
     model_config = STRICT
 
-    items: tuple[str, ...] = Field(("book", "hat", "ball"), description="Kinds of items.")
-    total: int = Field(10, ge=1, description="What everything is worth to each agent.")
-    fewest: int = Field(5, ge=1, description="Fewest items on the table.")
-    most: int = Field(7, ge=1, description="Most items on the table.")
-    seats: tuple[str, str] = Field(("ann", "bob"), description="Names; the first speaks first.")
-    deadline: int = Field(10, ge=1, description="Most messages.")
+    items: tuple[str, ...] = Field(default=("book", "hat", "ball"), description="Kinds of items.")
+    total: int = Field(default=10, ge=1, description="What everything is worth to each agent.")
+    fewest: int = Field(default=5, ge=1, description="Fewest items on the table.")
+    most: int = Field(default=7, ge=1, description="Most items on the table.")
+    seats: tuple[str, str] = Field(
+        default=("ann", "bob"), description="Names; the first speaks first."
+    )
+    deadline: int = Field(default=10, ge=1, description="Most messages.")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -275,10 +277,8 @@ class ItemDivision:
         if move.content is Offer:
             key, kinds = "take", {k: (0, n) for k, n in items.items()}
         else:
-            key, kinds = "values", {k: (0, self.most_value) for k in items}
-        return _object(
-            {key: _object({k: _integer(low, high) for k, (low, high) in kinds.items()})}
-        )
+            key, kinds = "values", dict.fromkeys(items, (0, self.most_value))
+        return _object({key: _object({k: _integer(low, high) for k, (low, high) in kinds.items()})})
 
     @property
     def most_value(self) -> int:
