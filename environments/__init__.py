@@ -2,7 +2,7 @@
 
 from .environment import Environment
 from .episode import Episode, Turn, scenario_of
-from .play import Pool, fork, play, replay, said
+from .play import fork, play, replay, said
 from .scenario import ProtocolChoice, Role, Scenario, Template
 from .world import Generator, Outcome, Solution, World
 from .worlds import WORLDS
@@ -13,7 +13,6 @@ __all__ = [
     "Episode",
     "Generator",
     "Outcome",
-    "Pool",
     "ProtocolChoice",
     "Role",
     "Scenario",

@@ -11,28 +11,11 @@ import gc
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import Protocol
 
-from ..protocols import Message, Observation, Reply
+from ..protocols import Message, Pool, Reply, Ticket
 from .environment import Environment
 from .episode import Episode
 from .scenario import Scenario
-
-Ticket = int
-"""Names one question; a pool gives it back with the reply."""
-
-
-class Pool(Protocol):
-    """Where agents of one kind are asked. `poll` must return within about `wait` seconds when nothing
-    is ready; it may return at once. An agent's failure is a `Reply` with `error`, never an exception."""
-
-    def ask(self, ticket: Ticket, observation: Observation) -> None:
-        """Queue a question."""
-        ...
-
-    def poll(self, wait: float) -> list[tuple[Ticket, Reply]]:
-        """Replies that are ready, waiting up to `wait` seconds for the first; maybe none."""
-        ...
 
 
 def play(

@@ -41,11 +41,9 @@ class ProtocolChoice(BaseModel):
 def _plausible(name: str, key: str, value: object) -> None:
     if key == "talk" and not isinstance(value, bool):
         raise MootError(f"protocol {name}: talk is true or false, got {value!r}")
-    if key == "deadline" and value is not None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise MootError(
-                f"protocol {name}: deadline is a number of messages >= 1, got {value!r}"
-            )
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if key == "deadline" and value is not None and not whole:
+        raise MootError(f"protocol {name}: deadline is a number of messages >= 1, got {value!r}")
 
 
 def _choice(value: object) -> object:

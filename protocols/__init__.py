@@ -17,6 +17,7 @@ from .message import (
     Task,
 )
 from .observation import Key, Observation, OfferSpace
+from .pool import Agent, Pool, Ticket
 from .protocol import (
     ANY,
     EVERYONE,
@@ -42,6 +43,7 @@ __all__ = [
     "SAME",
     "TURN",
     "Act",
+    "Agent",
     "Award",
     "Content",
     "Conversation",
@@ -56,12 +58,14 @@ __all__ = [
     "OfferSpace",
     "One",
     "Option",
+    "Pool",
     "Preferences",
     "Protocol",
     "ProtocolError",
     "Reply",
     "State",
     "Task",
+    "Ticket",
     "alternating_offers",
     "contract_net",
     "did_you_mean",
