@@ -2,5 +2,9 @@
 
 from ..world import World
 from .item_division import ItemDivision
+from .price_bargaining import PriceBargaining
+from .task_allocation import TaskAllocation
 
-WORLDS: dict[str, type[World]] = {w.name: w for w in (ItemDivision,)}
+WORLDS: dict[str, type[World]] = {
+    w.name: w for w in (ItemDivision, PriceBargaining, TaskAllocation)
+}
