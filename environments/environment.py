@@ -6,17 +6,17 @@ raise here; only our own bugs do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from ..protocols import (
+    Briefing,
     Content,
     Conversation,
     Ended,
-    Key,
     Message,
     MootError,
     Move,
@@ -30,6 +30,7 @@ from ..protocols import (
     named,
     read,
     rules,
+    trusted,
 )
 from .episode import Episode, Turn
 from .scenario import ProtocolChoice, Scenario
@@ -73,7 +74,7 @@ class Environment:
         )
         self._sees_all = sees_all
         self._heard: dict[str, list[Message]] = {a: [] for a in self.agents}
-        self._fixed: dict[str, dict[str, Any]] = {}
+        self._briefing: dict[str, Briefing] = {}
         self._errors: list[ProtocolError] = []
 
     @property
@@ -94,16 +95,14 @@ class Environment:
         standing = talk.offer
         if standing is not None and standing.sender != agent and agent not in standing.receivers:
             standing = None
-        fixed = self._fixed.get(agent) or self._fix(agent)
         return Observation(
-            key=Key(self.seed, self.episode_id, agent, len(self.turns)),
-            agent=agent,
-            heard=heard,
-            options=self._options(agent) if agent == speaker else (),
-            standing=standing,
-            left=talk.left,
-            error=self._errors[-1] if self._errors and agent == speaker else None,
-            **fixed,
+            self._briefing.get(agent) or self._brief(agent),
+            len(self.turns),
+            heard,
+            self._options(agent) if agent == speaker else (),
+            standing,
+            talk.left,
+            self._errors[-1] if self._errors and agent == speaker else None,
         )
 
     def step(self, reply: Reply, agent: str | None = None) -> Turn:
@@ -112,19 +111,22 @@ class Environment:
         who = agent or talk.speaker or self.agents[0]
         judged = self._judge(reply, who) if reply.error is None else None
         kept = reply if reply.raw is not None or reply.error is not None else None
-        if isinstance(judged, Message):
-            turn = Turn(agent=who, state=state, message=judged, reply=kept)
+        said = judged if isinstance(judged, Message) else None
+        error = judged if isinstance(judged, ProtocolError) else None
+        turn = trusted(
+            Turn, {"agent": who, "state": state, "message": said, "error": error, "reply": kept}
+        )
+        if said is not None:
             self._errors.clear()
         else:
-            turn = Turn(agent=who, state=state, error=judged, reply=kept)
             if judged is None:
                 talk.end(Ended.BROKEN)
                 self.why = f"{who}: {reply.error}"
-            elif who == talk.speaker:
-                self._errors.append(judged)
+            elif error is not None and who == talk.speaker:
+                self._errors.append(error)
                 if len(self._errors) > self.scenario.patience:
                     talk.end(Ended.FORFEITED)
-                    self.why = str(judged)
+                    self.why = str(error)
         self.turns.append(turn)
         return turn
 
@@ -166,15 +168,18 @@ class Environment:
                 arrived=f"{len(reply.text)} characters of text",
                 legal=f"at most {self.scenario.max_text}",
             )
-        message = Message(
-            id=len(talk.messages),
-            conversation=talk.id,
-            sender=who,
-            receivers=receivers,
-            act=move.act,
-            content=content,
-            text=reply.text,
-            in_reply_to=talk.answers(move, who, receivers),
+        message = trusted(
+            Message,
+            {
+                "id": len(talk.messages),
+                "conversation": talk.id,
+                "sender": who,
+                "receivers": receivers,
+                "act": move.act,
+                "content": content,
+                "text": reply.text,
+                "in_reply_to": talk.answers(move, who, receivers),
+            },
         )
         self.world.hear(message)
         talk.say(message, move)
@@ -219,45 +224,41 @@ class Environment:
             for m, to in reached
         )
 
-    def _fix(self, agent: str) -> dict[str, Any]:
-        """The part of an agent's observations that stays the same all episode."""
+    def _brief(self, agent: str) -> Briefing:
         world = self.world
-        card: list[str] = []
-
-        def card_once() -> str:
-            if not card:
-                card.append(self._card(agent))
-            return card[0]
-
-        sees_all = agent in self._sees_all
-        schema: Callable[[Move, str | None], dict[str, Any] | None] = partial(world.schema, agent)
-        self._fixed[agent] = {
-            "role": self.roles[agent],
-            "agents": self.agents,
-            "world": world.name,
-            "public": world.public(),
-            "private": world.private(agent),
-            "max_text": self.scenario.max_text,
-            "deadline": self.protocol.deadline,
-            "secrets": {a: world.private(a) for a in self.agents} if sees_all else None,
-            "card_": card_once,
-            "schema_": schema,
-            "space_": partial(world.space, agent),
-        }
-        return self._fixed[agent]
-
-    def _card(self, agent: str) -> str:
-        public, private = self.world.describe(agent)
-        others = " and ".join(a for a in self.agents if a != agent)
-        parts = (
-            rules(self.protocol, self.roles[agent], self.world.explain, len(self.agents) > 2),
-            self.scenario.brief,
-            public,
-            f"You are {agent}, with {others}.",
-            self.scenario.roles[agent].brief,
-            private,
+        secrets = {a: world.private(a) for a in self.agents} if agent in self._sees_all else None
+        self._briefing[agent] = Briefing(
+            seed=self.seed,
+            episode=self.episode_id,
+            agent=agent,
+            role=self.roles[agent],
+            agents=self.agents,
+            world=world.name,
+            public=world.public(),
+            private=world.private(agent),
+            deadline=self.protocol.deadline,
+            max_text=self.scenario.max_text,
+            secrets=secrets,
+            write_card=partial(_card, self.scenario, self.protocol, world, agent),
+            schema_of=partial(world.schema, agent),
+            make_space=partial(world.space, agent),
         )
-        return "\n".join(p for p in parts if p)
+        return self._briefing[agent]
+
+
+def _card(scenario: Scenario, protocol: Protocol, world: World, agent: str) -> str:
+    """Everything that an agent is told at the start: rules, then public, then private words."""
+    public, private = world.describe(agent)
+    agents = tuple(scenario.roles)
+    parts = (
+        rules(protocol, world.roles()[agent], world.explain, len(agents) > 2),
+        scenario.brief,
+        public,
+        f"You are {agent}, with {' and '.join(a for a in agents if a != agent)}.",
+        scenario.roles[agent].brief,
+        private,
+    )
+    return "\n".join(p for p in parts if p)
 
 
 def _parameters(choice: ProtocolChoice) -> tuple[tuple[str, Any], ...]:

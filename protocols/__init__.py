@@ -15,8 +15,9 @@ from .message import (
     ProtocolError,
     Reply,
     Task,
+    trusted,
 )
-from .observation import Key, Observation, OfferSpace
+from .observation import Briefing, Key, Observation, OfferSpace
 from .pool import Agent, Pool, Ticket
 from .protocol import (
     ANY,
@@ -45,6 +46,7 @@ __all__ = [
     "Act",
     "Agent",
     "Award",
+    "Briefing",
     "Content",
     "Conversation",
     "Done",
@@ -73,5 +75,6 @@ __all__ = [
     "read",
     "reply_schema",
     "rules",
+    "trusted",
     "written",
 ]

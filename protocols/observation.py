@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from .message import Content, Message, ProtocolError
@@ -62,11 +63,12 @@ class OfferSpace(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """One agent's view at one turn."""
+@dataclass(frozen=True, kw_only=True)
+class Briefing:
+    """The part of an agent's observations that stays the same all episode."""
 
-    key: Key
+    seed: int
+    episode: int
     agent: str
     role: str
     agents: tuple[str, ...]
@@ -77,39 +79,105 @@ class Observation:
     """What everyone knows of the scenario."""
     private: Mapping[str, Any]
     """What only this agent knows."""
+    deadline: int | None
+    """Most messages in the whole conversation; None without a deadline."""
+    max_text: int
+    """Most characters of free text in one message."""
+    secrets: Mapping[str, Mapping[str, Any]] | None
+    """Everybody's private knowledge; only for agents that declare `sees_all` (oracles)."""
+    write_card: Callable[[], str]
+    schema_of: Callable[[Move, str | None], dict[str, Any] | None]
+    make_space: Callable[[], OfferSpace | None]
+
+    @cached_property
+    def card(self) -> str:
+        return self.write_card()
+
+    @cached_property
+    def space(self) -> OfferSpace | None:
+        return self.make_space()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One agent's view at one turn."""
+
+    about: Briefing
+    turn: int
+    """Number of replies (legal or not) given in the episode before this one."""
     heard: tuple[Message, ...]
     """Messages that it sent or received, oldest first."""
     options: tuple[Option, ...]
     """The legal moves."""
     standing: Message | None
     """The offer or call on the table, if this agent knows of it."""
-    deadline: int | None
-    """Most messages in the whole conversation; None without a deadline."""
     left: int | None
     """Messages that may still be said, this one included; None without a deadline."""
-    max_text: int
-    """Most characters of free text in one message."""
     error: ProtocolError | None
     """Why this agent's previous reply was illegal, when it is asked again."""
-    secrets: Mapping[str, Mapping[str, Any]] | None
-    """Everybody's private knowledge; only for agents that declare `sees_all` (oracles)."""
-    card_: Callable[[], str]
-    schema_: Callable[[Move, str | None], dict[str, Any] | None]
-    space_: Callable[[], OfferSpace | None]
+
+    @property
+    def key(self) -> Key:
+        """The counter of this turn's randomness."""
+        about = self.about
+        return Key(about.seed, about.episode, about.agent, self.turn)
+
+    @property
+    def agent(self) -> str:
+        return self.about.agent
+
+    @property
+    def role(self) -> str:
+        return self.about.role
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """All agents in seat order, this one included."""
+        return self.about.agents
+
+    @property
+    def world(self) -> str:
+        """Name of the world."""
+        return self.about.world
+
+    @property
+    def public(self) -> Mapping[str, Any]:
+        """What everyone knows of the scenario."""
+        return self.about.public
+
+    @property
+    def private(self) -> Mapping[str, Any]:
+        """What only this agent knows."""
+        return self.about.private
+
+    @property
+    def deadline(self) -> int | None:
+        """Most messages in the whole conversation; None without a deadline."""
+        return self.about.deadline
+
+    @property
+    def max_text(self) -> int:
+        """Most characters of free text in one message."""
+        return self.about.max_text
+
+    @property
+    def secrets(self) -> Mapping[str, Mapping[str, Any]] | None:
+        """Everybody's private knowledge, for oracles only."""
+        return self.about.secrets
 
     @property
     def card(self) -> str:
         """Rules, brief and private values as prompt text; the same at every turn of the episode."""
-        return self.card_()
+        return self.about.card
 
     @property
     def space(self) -> OfferSpace | None:
         """The offers as this agent judges them; None in worlds without offers to rank."""
-        return self.space_()
+        return self.about.space
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the legal replies of this turn, narrowed by the world's state."""
-        return reply_schema(self.options, self.schema_, self.max_text)
+        return reply_schema(self.options, self.about.schema_of, self.max_text)
 
     def rng(self, purpose: str = "") -> random.Random:
         """Randomness of this turn alone."""

@@ -108,6 +108,15 @@ class Protocol:
         return {s: tuple(m for m in ms if m.who != OTHER) for s, ms in self.table.items()}
 
     @cached_property
+    def fitting(self) -> dict[tuple[str, bool], dict[tuple[str, bool], Move]]:
+        """(State, author of the standing offer?) -> (act, with content?) -> the move."""
+        return {
+            (state, own): {(m.act, m.content is not None): m for m in reversed(moves)}
+            for own, table in ((False, self.table), (True, self.without_own))
+            for state, moves in table.items()
+        }
+
+    @cached_property
     def unnamed(self) -> dict[tuple[str, bool], tuple[Option, ...]]:
         """(State, author of the standing offer?) -> options that name no receiver, as in any
         talk between two."""
@@ -174,10 +183,13 @@ class Conversation:
     ended: Ended | None = None
     speaker: str | None = None
     """Who has the floor; None when the conversation is over."""
+    others: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Agent -> all the others, in seat order."""
 
     def __post_init__(self) -> None:
         self.state = self.protocol.states[0].name
         self.standing = {a: self.roles.get(a, "") for a in self.agents}
+        self.others = {a: tuple([b for b in self.agents if b != a]) for a in self.agents}
         self.speaker = self._floor()
 
     @property
@@ -209,7 +221,7 @@ class Conversation:
     def receivers(self, agent: str, move: Move) -> tuple[str, ...]:
         """Whom this move reaches; for `One`, those of whom the sender must name one."""
         if move.to == EVERYONE:
-            return tuple(a for a in self.agents if a != agent)
+            return self.others.get(agent, self.agents)
         standing = move.to.standing if isinstance(move.to, One) else move.to
         return tuple(a for a in self.agents if self.standing[a] == standing and a != agent)
 
@@ -221,31 +233,35 @@ class Conversation:
             floor = self.speaker
             legal = f"{floor} has the floor" if floor else f"nothing, it ended: {self.ended}"
             return ProtocolError(kind="not-your-turn", agent=agent, arrived=act, legal=legal)
+        move = self.protocol.fitting[self.state, self.own].get((act, has_content))
+        if move is None:
+            return self._misfit(agent, act, has_content)
+        receivers = self.receivers(agent, move)
+        if to is None:
+            if not isinstance(move.to, One) or len(receivers) == 1:
+                return move, receivers
+        elif to in receivers:
+            return move, (to,) if isinstance(move.to, One) else receivers
+        return ProtocolError(
+            kind="bad-receiver", agent=agent, arrived=repr(to), legal=", ".join(receivers)
+        )
+
+    def _misfit(self, agent: str, act: str, has_content: bool) -> ProtocolError:
         moves = self.moves()
         fits = [m for m in moves if m.act == act]
-        for move in fits:
-            if (move.content is not None) != has_content:
-                continue
-            receivers = self.receivers(agent, move)
-            if not isinstance(move.to, One):
-                if to is None or to in receivers:
-                    return move, receivers
-            elif to in receivers:
-                return move, (to,)
-            elif to is None and len(receivers) == 1:
-                return move, receivers
+        if not fits:
+            acts = ", ".join(dict.fromkeys(str(m.act) for m in moves))
             return ProtocolError(
-                kind="bad-receiver", agent=agent, arrived=repr(to), legal=", ".join(receivers)
+                kind="illegal-act", agent=agent, arrived=repr(act)[:200], legal=acts
             )
-        if fits:
-            legal = " or ".join(
-                f"{m.act} {'without content' if m.content is None else 'with ' + m.content.__name__}"
-                for m in fits
-            )
-            got = f"{act} {'with' if has_content else 'without'} content"
-            return ProtocolError(kind="bad-content", agent=agent, arrived=got, legal=legal)
-        legal = ", ".join(dict.fromkeys(str(m.act) for m in moves))
-        return ProtocolError(kind="illegal-act", agent=agent, arrived=repr(act)[:200], legal=legal)
+        legal = " or ".join(
+            f"{m.act} without content"
+            if m.content is None
+            else f"{m.act} with {m.content.__name__}"
+            for m in fits
+        )
+        got = f"{act} {'with' if has_content else 'without'} content"
+        return ProtocolError(kind="bad-content", agent=agent, arrived=got, legal=legal)
 
     def answers(self, move: Move, agent: str, receivers: tuple[str, ...]) -> int | None:
         """Number of the proposal or call that this move answers (FIPA `in-reply-to`)."""
@@ -279,7 +295,8 @@ class Conversation:
         if self.ended is None and deadline is not None and len(self.messages) >= deadline:
             self.end(Ended.LIMIT)
         if self.ended is None:
-            self.speaker = self._floor()
+            self.others = {a: tuple([b for b in self.agents if b != a]) for a in self.agents}
+        self.speaker = self._floor()
 
     def _lead_on(self) -> None:
         """Leave `while_any` states whose group is empty, several at once if need be."""
