@@ -83,7 +83,7 @@ class Scenario(BaseModel):
         default=160, ge=0, description="Most characters of free text in one message."
     )
     patience: int = Field(
-        2,
+        default=2,
         ge=0,
         description="Illegal replies in a row that are asked again before the agent forfeits.",
     )

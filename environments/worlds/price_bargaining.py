@@ -60,7 +60,7 @@ class PriceRole(Role):
 
     reserve: Money = Field(description="The worst price that this agent accepts.")
     target: Money | None = Field(
-        None, description="The price it hopes for; unset: seller `high`, buyer `low`."
+        default=None, description="The price it hopes for; unset: seller `high`, buyer `low`."
     )
 
 
@@ -69,11 +69,15 @@ class PriceScenario(Scenario):
 
     world: str = "price_bargaining"
     item: str = Field(min_length=1, description="What is sold, as in an advertisement's title.")
-    low: Money = Field(0, ge=0, description="Lowest price that may be named.")
+    low: Money = Field(default=0, ge=0, description="Lowest price that may be named.")
     high: Money = Field(description="Highest price that may be named.")
-    tick: Money = Field(1, gt=0, description="Step between prices; low and high are multiples.")
-    list_price: Money | None = Field(None, ge=0, description="Advertised price, seen by all.")
-    no_zone: bool = Field(False, description="Allow that no price suits both.")
+    tick: Money = Field(
+        default=1, gt=0, description="Step between prices; low and high are multiples."
+    )
+    list_price: Money | None = Field(
+        default=None, ge=0, description="Advertised price, seen by all."
+    )
+    no_zone: bool = Field(default=False, description="Allow that no price suits both.")
     roles: dict[str, PriceRole] = Field(description="A seller and a buyer.")  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @model_validator(mode="after")
@@ -180,20 +184,27 @@ class PriceGenerator(BaseModel):
 
     model_config = STRICT
 
-    items: tuple[str, ...] = Field(ITEMS, min_length=1, description="What may be for sale.")
-    cheapest: int = Field(20, ge=4, description="Lowest price level, in ticks.")
-    dearest: int = Field(200, ge=4, description="Highest price level, in ticks.")
-    tick: int = Field(1, ge=1, description="Step between prices.")
+    items: tuple[str, ...] = Field(default=ITEMS, min_length=1, description="What may be for sale.")
+    cheapest: int = Field(default=20, ge=4, description="Lowest price level, in ticks.")
+    dearest: int = Field(default=200, ge=4, description="Highest price level, in ticks.")
+    tick: int = Field(default=1, ge=1, description="Step between prices.")
     zone: tuple[float, float] = Field(
-        (0.1, 0.6), description="Narrowest and widest bargaining zone; conflict is 1 minus it."
+        default=(0.1, 0.6),
+        description="Narrowest and widest bargaining zone; conflict is 1 minus it.",
     )
-    no_zone: float = Field(0.0, ge=0, le=1, description="Share of scenarios without a zone.")
-    listed: bool = Field(True, description="Whether the highest price is shown as the list price.")
+    no_zone: float = Field(
+        default=0.0, ge=0, le=1, description="Share of scenarios without a zone."
+    )
+    listed: bool = Field(
+        default=True, description="Whether the highest price is shown as the list price."
+    )
     seats: tuple[str, str] = Field(
-        (SELLER, BUYER), description="Names of the seller and the buyer."
+        default=(SELLER, BUYER), description="Names of the seller and the buyer."
     )
-    first: Literal["seller", "buyer", "either"] = Field("either", description="Who speaks first.")
-    deadline: int = Field(10, ge=1, description="Most messages.")
+    first: Literal["seller", "buyer", "either"] = Field(
+        default="either", description="Who speaks first."
+    )
+    deadline: int = Field(default=10, ge=1, description="Most messages.")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
