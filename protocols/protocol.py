@@ -295,8 +295,7 @@ class Conversation:
         if self.ended is None and deadline is not None and len(self.messages) >= deadline:
             self.end(Ended.LIMIT)
         if self.ended is None:
-            self.others = {a: tuple([b for b in self.agents if b != a]) for a in self.agents}
-        self.speaker = self._floor()
+            self.speaker = self._floor()
 
     def _lead_on(self) -> None:
         """Leave `while_any` states whose group is empty, several at once if need be."""
