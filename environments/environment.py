@@ -21,13 +21,10 @@ from ..protocols import (
     MootError,
     Move,
     Observation,
-    One,
-    Option,
     Protocol,
     ProtocolError,
     Reply,
     did_you_mean,
-    named,
     read,
     rules,
     trusted,
@@ -99,7 +96,7 @@ class Environment:
             self._briefing.get(agent) or self._brief(agent),
             len(self.turns),
             heard,
-            self._options(agent) if agent == speaker else (),
+            talk.options() if agent == speaker else (),
             standing,
             talk.left,
             self._errors[-1] if self._errors and agent == speaker else None,
@@ -213,16 +210,6 @@ class Environment:
     def _legal(self) -> str:
         acts = dict.fromkeys(str(m.act) for m in self.conversation.moves())
         return f'one JSON object with "act" one of {", ".join(acts)}'
-
-    def _options(self, agent: str) -> tuple[Option, ...]:
-        talk = self.conversation
-        if len(self.agents) == 2:
-            return self.protocol.unnamed[talk.state, talk.own]
-        reached = [(m, talk.receivers(agent, m)) for m in talk.moves()]
-        return tuple(
-            Option(m, to if isinstance(m.to, One) or named(to, self.agents) else ())
-            for m, to in reached
-        )
 
     def _brief(self, agent: str) -> Briefing:
         world = self.world

@@ -214,9 +214,23 @@ class Conversation:
         return next(a for a in self.agents if self.standing[a] == floor)
 
     def moves(self) -> tuple[Move, ...]:
-        """What the speaker may do now; rows whose only receivers are gone are left out."""
+        """The rows of the table that are the speaker's now."""
         table = self.protocol.without_own if self.own else self.protocol.table
         return table[self.state] if self.ended is None else ()
+
+    def options(self) -> tuple[Option, ...]:
+        """What the speaker may do now; rows whose only receivers are gone are left out."""
+        if self.speaker is None:
+            return ()
+        if self.protocol.roles is None:
+            return self.protocol.unnamed[self.state, self.own]
+        many = len(self.agents) > 2
+        reached = [(m, self.receivers(self.speaker, m)) for m in self.moves()]
+        return tuple(
+            Option(m, to if many and (isinstance(m.to, One) or len(to) == 1) else ())
+            for m, to in reached
+            if to
+        )
 
     def receivers(self, agent: str, move: Move) -> tuple[str, ...]:
         """Whom this move reaches; for `One`, those of whom the sender must name one."""
@@ -238,13 +252,12 @@ class Conversation:
             return self._misfit(agent, act, has_content)
         receivers = self.receivers(agent, move)
         if to is None:
-            if not isinstance(move.to, One) or len(receivers) == 1:
+            if len(receivers) == 1 or (receivers and not isinstance(move.to, One)):
                 return move, receivers
         elif to in receivers:
             return move, (to,) if isinstance(move.to, One) else receivers
-        return ProtocolError(
-            kind="bad-receiver", agent=agent, arrived=repr(to), legal=", ".join(receivers)
-        )
+        legal = ", ".join(receivers) or f"not {act}: nobody is left to hear it"
+        return ProtocolError(kind="bad-receiver", agent=agent, arrived=repr(to), legal=legal)
 
     def _misfit(self, agent: str, act: str, has_content: bool) -> ProtocolError:
         moves = self.moves()
