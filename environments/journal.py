@@ -11,12 +11,15 @@ Windows, where two writers are the user's own care.
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import sys
+import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from ..protocols import MootError
 
@@ -118,14 +121,25 @@ class Journal:
 
 def lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
     """(number from 1, line with its end, whether it is the last one) of a file that may be growing."""
+    with reading(path) as file:
+        number, line = 1, file.readline()
+        while line:
+            # What has no end yet is the last line, even if its writer has got further meanwhile.
+            following = file.readline() if line.endswith(b"\n") else b""
+            yield number, line, not following
+            number, line = number + 1, following
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[IO[bytes]]:
+    """The file, unpacked if its name ends in `.gz`. Raises `MootError` when it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            number, line = 1, file.readline()
-            while line:
-                # What has no end yet is the last line, even if its writer has got further meanwhile.
-                following = file.readline() if line.endswith(b"\n") else b""
-                yield number, line, not following
-                number, line = number + 1, following
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise MootError(f"{path} does not exist") from None
+    except (gzip.BadGzipFile, zlib.error, EOFError) as e:
+        raise MootError(f"{path} is damaged or no gzip file: {e}", usage=False) from None
     except OSError as e:
         raise failed(e, f"cannot read {path}") from None
 

@@ -62,7 +62,7 @@ class Run:
     def __init__(self, path: Path, header: Header, journal: Journal | None = None) -> None:
         self.path, self.header = path, header
         self.notice = journal.notice if journal else ""
-        """What was repaired or left out, for the user to read; empty when nothing."""
+        """What `resume` had to cut off, for the user to read; empty when nothing."""
         self._journal = journal
 
     @classmethod
@@ -134,12 +134,13 @@ class Run:
         except MootError as e:
             raise self._kept(e) from None
 
-    def episodes(self) -> Iterator[Episode]:
-        """Recorded episodes in the order in which they ended, each validated as it is read."""
-        notices: list[str] = []
+    def episodes(self, notices: list[str] | None = None) -> Iterator[Episode]:
+        """Recorded episodes in the order in which they ended, each validated as it is read.
+
+        A torn last line is left out and told to `notices`.
+        """
         if (self.path / EPISODES).exists():  # not yet, when it was stopped within `create`
             yield from read_episodes(self.path / EPISODES, notices)
-        self.notice = self.notice or "".join(notices)
 
     def episode(self, number: int) -> Episode:
         """The recorded episode of this number. Raises `MootError` when there is none."""
