@@ -1,22 +1,23 @@
-"""Tactics for bargaining worlds: what to offer and what to accept, from utilities alone.
+"""Tactics for bargaining worlds: what to offer and what to accept, from one's own utilities.
 
 A tactic maps an observation and its `OfferSpace` to a `Say`. It keeps no state (everything that it needs
-was heard), so it may serve thousands of episodes at once. `chance` is a hashed number of the turn, the
-only randomness; the words are chosen elsewhere (`wording.py`).
+was heard), so one tactic serves thousands of open episodes. `chance` is a hashed number of the turn, the
+only randomness. Words are chosen elsewhere (`wording.py`). Left out: models of the opponent.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from operator import neg
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..protocols import Act, Content, Observation, OfferSpace
 
 HORIZON = 20
-"""Messages after which tactics have conceded all, where the protocol sets no deadline."""
+"""Messages until time-dependent tactics have conceded all, where the protocol sets no deadline."""
 EPS = 1e-9
+"""Utilities closer than this are equal."""
 
 
 class Say(NamedTuple):
@@ -32,19 +33,26 @@ ACCEPT = Say(Act.ACCEPT_PROPOSAL)
 LEAVE = Say(Act.CANCEL)
 
 
+def field(content: object, name: str) -> Any:
+    """A field of a typed content or of one that is still a dict."""
+    if isinstance(content, Mapping):
+        return cast(Mapping[str, Any], content)[name]
+    return getattr(content, name)
+
+
 def floor(observation: Observation) -> float:
     """Utility of no deal: `no_deal` where the world has it, else 0."""
     return observation.private.get("no_deal", 0.0)
 
 
 def ceiling(observation: Observation, space: OfferSpace) -> float:
-    """Most that it hopes for: its target price (utility 1) if it has one, else its best offer."""
+    """The most it hopes for: its target price (utility 1) where it has one, else its best offer."""
     best = space.utilities[0]
     return min(best, 1.0) if "target" in observation.private else best
 
 
-def heard_offer(observation: Observation) -> Content | None:
-    """The other's standing offer: what accepting would accept."""
+def offered(observation: Observation) -> Content | None:
+    """The other's standing offer: what an acceptance would close."""
     standing = observation.standing
     if standing is None or standing.sender == observation.agent:
         return None
@@ -52,45 +60,98 @@ def heard_offer(observation: Observation) -> Content | None:
 
 
 def lapse(observation: Observation) -> float:
-    """Share of the own turns that has passed: 0 at the first one, 1 at the last."""
-    deadline = observation.deadline or HORIZON
-    left = observation.left
-    said = deadline - left if left is not None else len(observation.heard)
-    agents = len(observation.agents)
+    """Share t / T of the own turns that has passed: 0 at the first one, 1 at the last."""
+    deadline, left, agents = observation.deadline, observation.left, len(observation.agents)
+    if deadline is None or left is None:
+        deadline, said = HORIZON, len(observation.heard)
+    else:
+        said = deadline - left
     last = (deadline - 1 - said % agents) // agents
     return min(said // agents / last, 1.0) if last else 1.0
 
 
-def offer_at(space: OfferSpace, target: float, chance: int) -> int:
-    """Index of the offer worth least of those worth at least `target`; ties by `chance`."""
+def at_least(space: OfferSpace, target: float) -> int:
+    """Index of the first of the offers worth least among those worth `target` or more."""
     utilities = space.utilities
     end = bisect_right(utilities, EPS - target, key=neg) or 1
-    start = bisect_left(utilities, -utilities[end - 1], key=neg)
-    return start + chance % (end - start)
+    return bisect_left(utilities, -utilities[end - 1], key=neg)
 
 
 def conceding(beta: float, k: float = 0.0) -> Tactic:
-    """The time-dependent tactic of Faratin, Sierra & Jennings 1998 (RAS 24:159-182), section 4.1.
+    """A time-dependent tactic (Faratin, Sierra & Jennings 1998, RAS 24:159-182, section 4.1).
 
     target(t) = ceiling - alpha(t) (ceiling - floor),  alpha(t) = k + (1 - k) (t / T)^(1 / beta)
 
-    with t counted in own turns, so that alpha is 1 at the last one. `beta` < 1 gives way late
-    (boulware), 1 evenly (linear), > 1 early (conceder). It accepts what is at least as good as its own
-    next offer (AC_next, Baarslag, Hindriks & Jonker 2013).
+    with t in own turns, so that alpha is 1 at the last one. `beta` < 1 gives way late (boulware), 1
+    evenly (linear), > 1 early (conceder). It offers the least that reaches the target, and accepts
+    what is worth no less than this next offer of its own (AC_next: Baarslag, Hindriks & Jonker 2013).
     """
     power = 1 / beta
 
     def tactic(observation: Observation, space: OfferSpace, chance: int) -> Say:
         low, high = floor(observation), ceiling(observation, space)
         alpha = k + (1 - k) * lapse(observation) ** power
-        index = offer_at(space, high - alpha * (high - low), chance)
-        offer = heard_offer(observation)
+        index = at_least(space, high - alpha * (high - low))
+        offer = offered(observation)
         if offer is not None:
-            if space.utility(offer, mine=False) >= space.utilities[index] - EPS:
+            worth = space.utility(offer, mine=False)
+            if worth >= space.utilities[index] - EPS:
                 return ACCEPT
         return Say(Act.PROPOSE, space.offers[index])
 
     return tactic
 
 
-linear = conceding(1.0)
+boulware, linear, conceder = conceding(0.2), conceding(1.0), conceding(5.0)
+
+
+def hardliner(observation: Observation, space: OfferSpace, chance: int) -> Say:
+    """Offer the best for itself every time; accept nothing less."""
+    index = at_least(space, ceiling(observation, space))
+    offer = offered(observation)
+    if offer is not None and space.utility(offer, mine=False) >= space.utilities[index] - EPS:
+        return ACCEPT
+    return Say(Act.PROPOSE, space.offers[index])
+
+
+def haphazard(observation: Observation, space: OfferSpace, chance: int) -> Say:
+    """Accept or counter with even odds; every offer is as likely as any other.
+
+    It neither talks nor leaves: those would only shorten the game that it is a yardstick for.
+    """
+    chance, coin = divmod(chance, 2)
+    if coin and offered(observation) is not None:
+        return ACCEPT
+    return Say(Act.PROPOSE, space.offers[chance % len(space.offers)])
+
+
+def micro(observation: Observation, space: OfferSpace, chance: int) -> Say:
+    """MiCRO: minimal concession in reply to new offers (de Jonge 2022, IJCAI, pp. 223-229).
+
+    With its offers in descending utility, n different ones made so far and m different ones heard: if
+    n <= m and the next one beats no deal, it is ready to make that one; else it repeats one of its
+    own at random. It accepts whatever is worth no less than the least that it is ready to offer.
+    It pays no heed to deadlines.
+    """
+    made, heard = set[Hashable](), set[Hashable]()
+    for message in observation.heard:
+        if message.act is Act.PROPOSE:
+            (made if message.sender == observation.agent else heard).add(_same(message.content))
+    utilities, new = space.utilities, len(made)
+    ready = new == 0 or (
+        new <= len(heard) and new < len(utilities) and utilities[new] > floor(observation) + EPS
+    )
+    least = utilities[new if ready else new - 1]
+    offer = offered(observation)
+    if offer is not None and space.utility(offer, mine=False) >= least - EPS:
+        return ACCEPT
+    return Say(Act.PROPOSE, space.offers[new if ready else chance % new])
+
+
+def _same(offer: Content | None) -> Hashable:
+    """Equal for equal offers, in whatever order their parts were named."""
+    parts = vars(offer).values() if offer is not None else ()
+    return tuple(
+        frozenset(cast(dict[str, Any], part).items()) if isinstance(part, dict) else part
+        for part in parts
+    )

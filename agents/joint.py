@@ -1,18 +1,22 @@
 """Negotiators that look for the best deal for both: the open one, who asks and tells, and the oracle.
 
-The open negotiator trusts what it is told and tells the truth, so talk is worth something: two of them
-reach the largest sum of utilities in four to six messages. It does not guard against lies.
+The open negotiator believes what it is told and tells the truth, so talk is worth something: two of
+them reach the largest sum of utilities in four to six messages. It does not guard against lies.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as member
 from functools import lru_cache
+from math import ceil
+from typing import NamedTuple
 
-from ..protocols import Act, Content, Observation, OfferSpace
-from .bargaining import ACCEPT, EPS, Say, floor, heard_offer, linear
+from ..protocols import Act, Content, Observation, OfferSpace, Preferences
+from .bargaining import ACCEPT, EPS, LEAVE, Say, field, floor, linear, offered
 
-LONG = 1 << 30
+UNLIMITED = 1 << 30
+"""Messages left where there is no deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,29 +24,77 @@ class Told:
     """What an agent said of its values; equal when its written form is."""
 
     written: str
-    content: Content = field(compare=False)
+    content: Content = member(compare=False)
+
+
+class Best(NamedTuple):
+    """The deal to propose."""
+
+    index: int
+    """Of the offer in the space."""
+    enough: float
+    """Least own utility among the deals that are as good as this one."""
 
 
 @lru_cache(maxsize=16384)
-def best_joint(space: OfferSpace, told: Told, low: float) -> tuple[int, float]:
-    """Index of the offer with the largest sum of utilities, and the least own utility among its equals.
+def best_sum(space: OfferSpace, told: Told, low: float) -> Best:
+    """The deal with the largest sum of utilities; ties by their product, then by the own order.
 
-    Only offers worth more than `low` to the agent count, if there are any. Ties go to the larger product
-    of utilities, then to the agent's own order.
+    Only deals that leave each more than `low` count, if there are any: the other's utility of no deal
+    is its secret, and taken to be the own one.
     """
-    mine, theirs = space.utilities, space.partner(told.content)
-    ranks = [(round(a + b, 6), round(a * b, 6)) for a, b in zip(mine, theirs, strict=True)]
-    worthy = [i for i, u in enumerate(mine) if u > low + EPS] or list(range(len(mine)))
-    best = max(worthy, key=ranks.__getitem__)
-    return best, min(mine[i] for i in worthy if ranks[i] == ranks[best])
+    pairs = list(zip(space.utilities, space.partner(told.content), strict=True))
+    return _best(
+        [(round(a + b, 6), round(a * b, 6)) for a, b in pairs],
+        [a for a, _ in pairs],
+        [i for i, pair in enumerate(pairs) if min(pair) > low + EPS] or range(len(pairs)),
+    )
+
+
+@lru_cache(maxsize=16384)
+def best_product(space: OfferSpace, told: Told, low: float, other_low: float) -> Best | None:
+    """The deal with the largest product of gains over no deal (Nash 1950); ties by their sum.
+
+    None when every deal is worse than none for someone.
+    """
+    pairs = list(zip(space.utilities, space.partner(told.content), strict=True))
+    good = [i for i, (a, b) in enumerate(pairs) if a >= low - EPS and b >= other_low - EPS]
+    ranks = [(round((a - low) * (b - other_low), 6), round(a + b, 6)) for a, b in pairs]
+    return _best(ranks, [a for a, _ in pairs], good) if good else None
+
+
+def _best(ranks: list[tuple[float, float]], mine: list[float], among: list[int] | range) -> Best:
+    best = max(among, key=ranks.__getitem__)
+    return Best(best, min(mine[i] for i in among if ranks[i] == ranks[best]))
+
+
+def best_price(
+    observation: Observation, space: OfferSpace, mine: float, theirs: float, low: float
+) -> Best | None:
+    """The price halfway between two limits, to the nearest tick: it splits the bargaining zone.
+
+    Every price in the zone has the same sum of money gained, so this one is the fair pick. None when
+    there is no zone.
+    """
+    sells = observation.role == "seller"
+    least, most = (mine, theirs) if sells else (theirs, mine)
+    if least > most + EPS:
+        return None
+    public = observation.public
+    step = round((public["high"] - public["low"]) / public["tick"])
+    at = ceil(((least + most) / 2 - public["low"]) / public["tick"] - 0.5 - EPS)
+    index = step - at if sells else at
+    if not 0 <= index <= step or space.utilities[index] < low - EPS:
+        return None
+    return Best(index, space.utilities[index])
 
 
 def open_(observation: Observation, space: OfferSpace, chance: int) -> Say:
     """Ask and tell what things are worth, then propose what is best for both together.
 
-    Knowing the other's values, it accepts an offer that gives it at least as much as a best joint deal
-    would (so every best joint deal). Not told, it asks once, then concedes linearly. It tells once: when
-    asked, or of itself. On its last turn it accepts whatever beats no deal.
+    Told the other's values, it accepts an offer that gives it no less than a best joint deal would (so
+    every best joint deal) and leaves if no deal suits both. Not told, it asks once, then concedes
+    linearly. It tells once: when asked, or of itself. On its last turn it accepts what beats no deal.
     """
     me, asked, was_asked, has_told = observation.agent, False, False, False
     values: Content | None = None
@@ -50,34 +102,61 @@ def open_(observation: Observation, space: OfferSpace, chance: int) -> Say:
         mine = message.sender == me
         if message.act is Act.INFORM:
             if message.content is not None:
-                if mine:
-                    has_told = True
-                else:
-                    values = message.content
+                has_told, values = (True, values) if mine else (has_told, message.content)
         elif message.act is Act.QUERY_REF:
             asked, was_asked = asked or mine, was_asked or not mine
-    left = LONG if observation.left is None else observation.left
-    offer, low = heard_offer(observation), floor(observation)
+    left = UNLIMITED if observation.left is None else observation.left
+    offer, low = offered(observation), floor(observation)
     worth = low if offer is None else space.utility(offer, mine=False)
     if left <= 2 and worth > low + EPS:
         return ACCEPT
+    # Talk needs time for its fruit: telling, then their offer, then the answer; asking, one more.
+    polite = observation.error is None  # else its last reply, maybe talk, was not legal
+    may_tell = polite and left >= 3 and not has_told and observation.may(Act.INFORM, True)
     if values is None:
-        if worth >= space.utilities[0] - EPS > low:
+        if offer is not None and worth >= space.utilities[0] - EPS:
             return ACCEPT
-        if left >= 3 and not has_told and _talks(observation):
-            if was_asked or (offer is None and not asked and chance % 3 == 0):
-                return Say(Act.INFORM, space.told())
-        if left >= 4 and not asked and _talks(observation):
+        if may_tell and (was_asked or (offer is None and not asked and chance % 3 == 0)):
+            return Say(Act.INFORM, space.told())
+        if polite and left >= 4 and not asked and observation.may(Act.QUERY_REF):
             return Say(Act.QUERY_REF)
         return linear(observation, space, chance)
-    proposal, enough = best_joint(space, Told(values.model_dump_json(), values), low)
-    if offer is not None and worth >= enough - EPS:
+    if "tick" in observation.public:
+        limits = field(space.told(), "limit"), field(values, "limit")
+        best = best_price(observation, space, *limits, low)
+    else:
+        best = best_sum(space, Told(values.model_dump_json(), values), low)
+    if offer is not None and worth >= (low + 2 * EPS if best is None else best.enough - EPS):
         return ACCEPT
     # Telling lets the other see that the proposal is good; now and then the proposal comes first.
-    if left >= 3 and not has_told and (was_asked or chance % 4) and _talks(observation):
+    if may_tell and (was_asked or best is None or chance % 4):
         return Say(Act.INFORM, space.told())
-    return Say(Act.PROPOSE, space.offers[proposal])
+    return LEAVE if best is None else Say(Act.PROPOSE, space.offers[best.index])
 
 
-def _talks(observation: Observation) -> bool:
-    return observation.error is None and observation.may(Act.QUERY_REF)
+def nash(observation: Observation, space: OfferSpace, chance: int) -> Say:
+    """Propose the deal with the largest product of gains, from everybody's secrets.
+
+    It accepts what is worth no less to it, on its last turn whatever beats no deal, and leaves when
+    no deal suits both. Raises `ValueError` where it was not shown the secrets.
+    """
+    if observation.secrets is None:
+        raise ValueError("the nash strategy needs sees_all: it must be shown everybody's secrets")
+    other = next(a for a in observation.agents if a != observation.agent)
+    secret, low = observation.secrets[other], floor(observation)
+    if "tick" in observation.public:
+        limits = observation.private["reserve"], secret["reserve"]
+        best = best_price(observation, space, *limits, low)
+    else:
+        told = Told(
+            repr(secret["values"]), Preferences.model_validate({"values": secret["values"]})
+        )
+        best = best_product(space, told, low, secret.get("no_deal", 0.0))
+    offer, left = offered(observation), observation.left
+    if offer is not None:
+        worth = space.utility(offer, mine=False)
+        if best is not None and worth >= best.enough - EPS:
+            return ACCEPT
+        if worth > low + EPS and left is not None and left <= 2:
+            return ACCEPT
+    return LEAVE if best is None else Say(Act.PROPOSE, space.offers[best.index])

@@ -31,12 +31,14 @@ TALK = (
     "I would like us both to be happy.", "There must be a way.",
 )  # fmt: skip
 
-OPENERS = ("", "", "", "Okay. ", "Hi. ", "So: ", "Let us see. ", "An idea: ")
+OPENERS = ("", "", "", "Okay. ", "Hi. ", "Well. ", "Let us see. ", "I have an idea. ")
 """Before a first offer."""
-COUNTERS = ("", "", "", "Not quite. ", "Rather this: ", "Hmm. ", "Let me counter. ", "Instead: ")
+COUNTERS = ("", "", "", "Not quite. ", "Not like that. ", "Hmm. ", "Let me counter. ", "Almost. ")
 """Before an offer that answers another."""
-ANSWERS = ("", "", "", "Sure. ", "Happy to tell. ", "Gladly. ", "Honestly: ", "Good question. ")
+ANSWERS = ("", "", "", "Sure. ", "Happy to tell. ", "Gladly. ", "No secret. ", "Good question. ")
 """Before values that were asked for."""
+
+NO_LEAD = ("",)
 
 SPLIT = (
     "I take {mine}, you get {rest}.", "I get {mine} and you get {rest}.",
@@ -50,14 +52,14 @@ SPLIT = (
 )  # fmt: skip
 
 SPLIT_ALL = (
-    "I take everything.", "I would like all of it.", "Everything for me, please.", "I need it all.",
+    "I take everything.", "I would like all of it.", "Everything for me, please.", "I ask for all of it.",
     "I get {mine}, all of it.", "Let me have {mine}. That leaves you nothing.",
     "Could I have everything?", "I want the lot: {mine}.", "All for me, nothing for you.",
     "Give me {mine}, everything there is.",
 )  # fmt: skip
 
 SPLIT_NONE = (
-    "You can have everything.", "Take it all, I need nothing.", "All of it is yours.",
+    "You can have everything.", "Please take it all.", "All of it is yours.",
     "You get {rest}, I take nothing.", "Everything for you.", "I leave you {rest}.",
     "You take everything, fine?", "It is all yours: {rest}.", "Nothing for me, you get {rest}.",
     "Have it all.",
@@ -76,12 +78,123 @@ ASK_ITEMS = (
     "What do you get for {kinds}?", "May I ask what you want?", "What are you after?",
 )  # fmt: skip
 
-TELL_ITEMS = (
+ASK_SHORT = ("What do you value?", "What do you want?", "Your points, please?", "Your wishes?")
+
+TELL_PAIRS = (
     "To me: {pairs}.", "My points: {pairs}.", "Mine are {pairs}.", "Here is what I get: {pairs}.",
     "Points per item for me: {pairs}.", "I score {pairs}.", "I value them so: {pairs}.",
+    "I want {best} most: {pairs}.", "First of all {best}: {pairs}.", "My values are {pairs}.",
+    "I care most about {best}; {pairs}.", "Mostly {best}; in points: {pairs}.",
+)  # fmt: skip
+TELL_RATES = (
     "I get {rates}.", "For me it is {rates}.", "They give me {rates}.", "I count {rates}.",
-    "I want {best} most: {pairs}.", "First of all {best}: {pairs}.", "Mostly {best}; in points: {pairs}.",
-    "I care most about {best}; {pairs}.", "I like {best} best: {rates}.",
+    "I like {best} best: {rates}.", "{rates}, that is what I get.", "My values are {rates}.",
+    "I score {rates}.", "In points: {rates}.", "It is {rates} for me.",
+)  # fmt: skip
+TELL_SHORT = ("I want {best} most.", "Mostly {best}.", "{best} above all.", "First of all {best}.")
+
+SELL_AT = (
+    "You can have it for {price}.", "How about {price}?", "I would sell it for {price}.",
+    "I ask {price}.", "Make it {price} and it is yours.", "{price} and we have a deal.",
+    "Would you pay {price}?", "My price is {price}.", "For {price} I will let it go.",
+    "Let us say {price}.", "I could do {price}.", "What about {price}?", "It is yours for {price}.",
+    "I am thinking of {price}.",
 )  # fmt: skip
 
-TELL_ITEMS_SHORT = ("I want {best} most.", "Mostly {best}.", "{best} above all.")
+BUY_AT = (
+    "Would you take {price}?", "How about {price}?", "I would pay {price}.", "I offer {price}.",
+    "I can give you {price} for it.", "{price} and we have a deal.", "My offer is {price}.",
+    "Could you do {price}?", "What about {price}?", "Let us say {price}.", "I bid {price}.",
+    "Would {price} be all right?", "I will give {price}.", "Let me have it for {price}?",
+)  # fmt: skip
+
+ACCEPT_PRICE = (
+    "Deal, {price}.", "Agreed: {price}.", "Okay, {price} it is.", "{price} is fine with me.",
+    "Good, {price} then.", "{price}, done.", "I accept {price}.", "All right, {price}.",
+)  # fmt: skip
+
+ASK_SELLER = (
+    "What is the least you would take?", "How low can you go?", "What is your lowest price?",
+    "What do you need for it?", "What would you let it go for?", "Where is your limit?",
+    "What is your bottom price?", "Is there room in the price? How much?", "How much must it be?",
+    "What is the lowest that works for you?", "May I ask your lowest price?", "Your limit, please?",
+)  # fmt: skip
+
+ASK_BUYER = (
+    "What is the most you would pay?", "How high can you go?", "What is your highest price?",
+    "What can you spend?", "How much is it worth to you?", "Where is your limit?",
+    "What is your budget?", "What would you pay at most?", "How much could you give?",
+    "What is the highest that works for you?", "May I ask your budget?", "Your limit, please?",
+)  # fmt: skip
+
+TELL_SELLER = (
+    "I cannot go below {limit}.", "My lowest is {limit}.", "I need at least {limit}.",
+    "{limit} is the least I take.", "Nothing under {limit}, sorry.", "My limit is {limit}.",
+    "Below {limit} I would keep it.", "At least {limit}.", "I stop at {limit}.",
+    "It must be {limit} or more.", "The bottom for me is {limit}.", "I have to get {limit}.",
+)  # fmt: skip
+
+TELL_BUYER = (
+    "I cannot go above {limit}.", "My highest is {limit}.", "I can pay {limit} at most.",
+    "{limit} is the most I give.", "Nothing over {limit}, sorry.", "My limit is {limit}.",
+    "Above {limit} I must pass.", "At most {limit}.", "I stop at {limit}.",
+    "It must be {limit} or less.", "My budget is {limit}.", "I have {limit} for it.",
+)  # fmt: skip
+
+CALL = (
+    "Who can do {tasks}? Your prices, please.", "I need {tasks} done. What would you ask?",
+    "To do: {tasks}. Send me your bids.", "Please bid on {tasks}.", "Prices for {tasks}?",
+    "What do you charge for {tasks}?", "I have work: {tasks}. Offers?", "Offers for {tasks}, please.",
+    "These are open: {tasks}. Who wants them?", "Work to give out: {tasks}.",
+    "Hello all. What would {tasks} cost me?", "Call for bids: {tasks}.",
+)  # fmt: skip
+CALL_SHORT = (
+    "Please bid.", "Your prices, please.", "Who can help?", "What would you ask?", "Bids, please.",
+)  # fmt: skip
+
+BID = (
+    "My prices: {prices}. At most {most}.", "I ask {prices}. I can take {most}.",
+    "{prices}; {most} at most.", "I can do {most} of them: {prices}.", "Up to {most}: {prices}.",
+    "I would charge {prices}. No more than {most}.", "My bid is {prices}, for {most} at most.",
+    "Here is my bid: {prices}. I have time for {most}.", "I offer {prices}. Limit: {most}.",
+    "Room for {most}. I ask {prices}.", "For me {prices}. Give me {most} at most.",
+    "I could take {most}. Prices: {prices}.",
+)  # fmt: skip
+BID_SHORT = (
+    "I can take {most}.", "Up to {most} for me.", "{most} at most.", "I have room for {most}.",
+)  # fmt: skip
+
+NO_BID = (
+    "I cannot do any of these.", "Not for me, thanks.", "I must pass.", "Sorry, I make no bid.",
+    "These cost me too much.", "I have to refuse.", "No bid from me.", "Please ask someone else.",
+    "I would lose money on these.", "Thank you, but no.", "I am not your bidder here.", "I pass.",
+)  # fmt: skip
+
+GRANT = (
+    "You get {tasks}.", "Please do {tasks}.", "{tasks}: they are yours.", "I award you {tasks}.",
+    "Good bid. You do {tasks}.", "I accept: {tasks} for you.", "Take {tasks}, please.",
+    "Your share is {tasks}.", "Go ahead with {tasks}.", "{tasks} for you, at your price.",
+    "Yes, {tasks} please.", "I would like you to do {tasks}.",
+)  # fmt: skip
+GRANT_SHORT = ("You are in.", "I accept your bid.", "Please go ahead.", "Yours.")
+
+NO_GRANT = (
+    "Not this time, thanks.", "Sorry, nothing for you this time.", "Thank you for your bid, but no.",
+    "I have to decline your bid.", "I found a better fit.", "No award for you, sorry.",
+    "Thanks for bidding; not today.", "I must turn your bid down.", "Maybe next time.",
+    "I cannot use your bid.", "Sorry, no.", "Thanks, but I decide otherwise.",
+)  # fmt: skip
+
+REPORT = (
+    "Done: {tasks}.", "{tasks}: all done.", "I finished {tasks}.", "It is done: {tasks}.",
+    "I have done {tasks}.", "Ready: {tasks}.", "I am through with {tasks}.", "{tasks}: finished.",
+    "My part is done: {tasks}.", "Completed {tasks}.", "I did {tasks} as agreed.", "{tasks}: ready.",
+)  # fmt: skip
+REPORT_SHORT = ("All done.", "Finished.", "My part is done.", "Ready.")
+
+FAIL = (
+    "I could not do it, sorry.", "I failed, sorry.", "That was too much for me.", "I cannot finish.",
+    "I took on too much.", "Sorry, it is not done.", "I must give up.", "It did not work out.",
+    "I have to report a failure.", "I did not manage.", "I could not keep my word.",
+    "It was more than I can do.",
+)  # fmt: skip
