@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import json
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from ..protocols import MootError
 
@@ -131,7 +131,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[IO[bytes]]:
+def reading(path: Path) -> Generator[gzip.GzipFile | io.BufferedReader, None, None]:
     """The file, unpacked if its name ends in `.gz`. Raises `MootError` when it cannot be read."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:

@@ -1,0 +1,69 @@
+"""Scores as a table for people. (For programs: `Scores.data`.)"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from .scores import Score, Scores
+
+
+def table(parts: Mapping[str, Scores]) -> Table:
+    """One set of scores with its intervals and denominators, or several sets side by side.
+
+    `parts` maps a column's title to its scores. Metrics that nothing was scored on are named below the
+    table, with how the episodes ended.
+    """
+    grid = Table(caption=_caption(parts), caption_justify="left", caption_style="dim")
+    grid.add_column("metric", no_wrap=True)
+    names = dict.fromkeys(
+        s.name for scores in parts.values() for s in scores if s.value is not None
+    )
+    if len(parts) == 1:
+        (scores,) = parts.values()
+        for title in ("value", "95 % interval", "n"):
+            grid.add_column(title, justify="right", no_wrap=True)
+        grid.add_column("what it is", style="dim", ratio=1)
+        for score in (scores[name] for name in names):
+            grid.add_row(score.name, number(score), interval(score), f"{score.n:,}", score.summary)
+        return grid
+    for title in parts:
+        grid.add_column(title, justify="right")
+    for name in names:
+        cells = [_found(scores, name) for scores in parts.values()]
+        grid.add_row(name, *(f"{number(s)} {interval(s)}" if s else "-" for s in cells))
+    return grid
+
+
+def number(score: Score) -> str:
+    """Four digits that matter; `-` for unscored."""
+    if score.value is None:
+        return "-"
+    return f"{score.value:,.0f}" if abs(score.value) >= 1000 else f"{score.value:.4g}"
+
+
+def interval(score: Score) -> str:
+    """`[low, high]`; empty where there is none."""
+    if score.ci is None:
+        return ""
+    low, high = score.ci
+    digits = 0 if max(abs(low), abs(high)) >= 1000 else 3 if abs(high) < 10 else 2
+    return f"[{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def _found(scores: Scores, name: str) -> Score | None:
+    score = next((s for s in scores if s.name == name), None)
+    return None if score is None or score.value is None else score
+
+
+def _caption(parts: Mapping[str, Scores]) -> str:
+    lines: list[str] = []
+    for title, scores in parts.items():
+        ends = ", ".join(f"{n:,} {reason}" for reason, n in scores.ended.most_common())
+        lines.append(f"{title}: {scores.episodes:,} episodes ({ends or 'none'})")
+        silent = [s.name for s in scores if s.value is None]
+        if silent:
+            lines.append(f"{title}: nothing to score for {', '.join(silent)}")
+        lines += scores.notices
+    return "\n".join(lines)
