@@ -1,8 +1,9 @@
 """What may be said: messages, and interaction protocols as automata. No torch here."""
 
 from .alternating_offers import alternating_offers
+from .check import check_protocol
 from .contract_net import contract_net
-from .errors import MootError, did_you_mean
+from .errors import ContractError, MootError, did_you_mean
 from .message import (
     Act,
     Award,
@@ -32,6 +33,7 @@ from .protocol import (
     Protocol,
     State,
 )
+from .walk import check_transcript, walk
 from .wire import named, read, reply_schema, rules, written
 
 PROTOCOLS = {"alternating_offers": alternating_offers, "contract_net": contract_net}
@@ -48,6 +50,7 @@ __all__ = [
     "Award",
     "Briefing",
     "Content",
+    "ContractError",
     "Conversation",
     "Done",
     "Ended",
@@ -69,6 +72,8 @@ __all__ = [
     "Task",
     "Ticket",
     "alternating_offers",
+    "check_protocol",
+    "check_transcript",
     "contract_net",
     "did_you_mean",
     "named",
@@ -76,5 +81,6 @@ __all__ = [
     "reply_schema",
     "rules",
     "trusted",
+    "walk",
     "written",
 ]

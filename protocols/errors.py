@@ -21,6 +21,10 @@ class MootError(Exception):
         self.usage = usage
 
 
+class ContractError(AssertionError):
+    """A promise that a protocol or an environment breaks, in one sentence (see the `check` modules)."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A closing hint: the nearest known word, else the whole list (at most twelve names)."""
     names = sorted(known)

@@ -174,7 +174,8 @@ class ProtocolError(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
-    """`unreadable`, `not-your-turn`, `illegal-act`, `bad-receiver`, `bad-content` or `too-long`."""
+    """`unreadable`, `not-your-turn`, `illegal-act`, `bad-receiver`, `bad-content` or `too-long`;
+    in transcripts also `out-of-order`."""
     agent: str
     arrived: str
     """What the agent sent, cut to 200 characters."""
