@@ -72,7 +72,9 @@ def read(raw: str, agent: str, legal: str) -> Reply | ProtocolError:
     if at >= 0:
         try:
             found = json.JSONDecoder(strict=False).raw_decode(raw[at:])[0]
-        except (json.JSONDecodeError, RecursionError):
+            # Half a surrogate pair or a number of thousands of digits could not be recorded.
+            json.dumps(found, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
             found = None
     if not isinstance(found, dict) or not isinstance(found.get("act"), str):  # pyright: ignore
         return ProtocolError(kind="unreadable", agent=agent, arrived=raw[:200], legal=legal)
