@@ -30,13 +30,13 @@ class Told:
 class Best(NamedTuple):
     """The deal to propose."""
 
-    index: int
-    """Of the offer in the space."""
+    at: int
+    """Index of the offer in the space."""
     enough: float
     """Least own utility among the deals that are as good as this one."""
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def best_sum(space: OfferSpace, told: Told, low: float) -> Best:
     """The deal with the largest sum of utilities; ties by their product, then by the own order.
 
@@ -51,7 +51,7 @@ def best_sum(space: OfferSpace, told: Told, low: float) -> Best:
     )
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def best_product(space: OfferSpace, told: Told, low: float, other_low: float) -> Best | None:
     """The deal with the largest product of gains over no deal (Nash 1950); ties by their sum.
 
@@ -82,11 +82,11 @@ def best_price(
         return None
     public = observation.public
     step = round((public["high"] - public["low"]) / public["tick"])
-    at = ceil(((least + most) / 2 - public["low"]) / public["tick"] - 0.5 - EPS)
-    index = step - at if sells else at
-    if not 0 <= index <= step or space.utilities[index] < low - EPS:
+    up = ceil(((least + most) / 2 - public["low"]) / public["tick"] - 0.5 - EPS)
+    at = step - up if sells else up
+    if not 0 <= at <= step or space.utilities[at] < low - EPS:
         return None
-    return Best(index, space.utilities[index])
+    return Best(at, space.utilities[at])
 
 
 def open_(observation: Observation, space: OfferSpace, chance: int) -> Say:
@@ -131,7 +131,7 @@ def open_(observation: Observation, space: OfferSpace, chance: int) -> Say:
     # Telling lets the other see that the proposal is good; now and then the proposal comes first.
     if may_tell and (was_asked or best is None or chance % 4):
         return Say(Act.INFORM, space.told())
-    return LEAVE if best is None else Say(Act.PROPOSE, space.offers[best.index])
+    return LEAVE if best is None else Say(Act.PROPOSE, space.offers[best.at])
 
 
 def nash(observation: Observation, space: OfferSpace, chance: int) -> Say:
@@ -159,4 +159,4 @@ def nash(observation: Observation, space: OfferSpace, chance: int) -> Say:
             return ACCEPT
         if worth > low + EPS and left is not None and left <= 2:
             return ACCEPT
-    return LEAVE if best is None else Say(Act.PROPOSE, space.offers[best.index])
+    return LEAVE if best is None else Say(Act.PROPOSE, space.offers[best.at])

@@ -38,8 +38,6 @@ COUNTERS = ("", "", "", "Not quite. ", "Not like that. ", "Hmm. ", "Let me count
 ANSWERS = ("", "", "", "Sure. ", "Happy to tell. ", "Gladly. ", "No secret. ", "Good question. ")
 """Before values that were asked for."""
 
-NO_LEAD = ("",)
-
 SPLIT = (
     "I take {mine}, you get {rest}.", "I get {mine} and you get {rest}.",
     "How about {mine} for me and {rest} for you?", "What if I get {mine} and you take {rest}?",

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from time import monotonic
+from typing import cast
 
 from ..protocols import Agent, MootError, Observation, Reply
 
@@ -20,7 +21,7 @@ from ..protocols import Agent, MootError, Observation, Reply
 def _answer(agent: Agent, observation: Observation) -> Reply:
     """The agent's reply, or the record of why there is none."""
     try:
-        reply: object = agent.reply(observation)
+        reply = cast(object, agent.reply(observation))
     except KeyboardInterrupt:
         raise
     except BaseException as e:  # also SystemExit and cancellations: they end one reply, not the run

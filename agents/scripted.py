@@ -94,7 +94,7 @@ def micro(words: bool = True) -> Scripted:
 
 
 def nash(words: bool = True) -> Scripted:
-    """Oracle: seeks the largest product of gains, or the cheapest true costs, from all secrets."""
+    """Oracle from all secrets: the largest product of gains; in contracting, the largest sum."""
     award = partial(contractors.award, full_information=True)
     return Scripted(joint.nash, margin(0.0), award, words=words, sees_all=True)
 

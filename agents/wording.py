@@ -7,15 +7,15 @@ said more briefly or not at all. Worlds that are not known here get words for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from ..protocols import Act, Observation
 from . import phrases
 from .bargaining import field
 
-Wording = Callable[[Observation, Act, object, int], Sequence[str]]
-"""Texts for an act and its content, the best first, each shorter than the one before."""
+Wording = Callable[[Observation, Act, object, int], Iterator[str]]
+"""Texts for an act and its content, the best first, then shorter ones."""
 
 MASS = frozenset({"food", "water", "firewood", "wood", "gold", "money", "time", "rice", "bread"})
 """Nouns that are not put in the plural."""
@@ -33,7 +33,9 @@ def words(observation: Observation, act: Act, content: object, chance: int) -> s
 
 def fill(templates: Sequence[str], chance: int, **parts: object) -> str:
     """One template with its braces filled, starting with a capital."""
-    text = templates[chance % len(templates)].format_map(parts)
+    text = templates[chance % len(templates)]
+    if parts:
+        text = text.format_map(parts)
     return text[0].upper() + text[1:]
 
 
@@ -45,7 +47,7 @@ def listed(parts: Sequence[str]) -> str:
 @lru_cache(maxsize=4096)
 def plural(kind: str) -> str:
     """Of an English noun, for the common endings."""
-    if kind in MASS or kind.endswith("s"):
+    if kind in MASS or kind.endswith("s") or not kind.isascii():
         return kind
     if kind.endswith(("x", "ch", "sh")):
         return kind + "es"
@@ -54,7 +56,6 @@ def plural(kind: str) -> str:
     return kind + "s"
 
 
-@lru_cache(maxsize=65536)
 def some(kind: str, count: int, total: int, style: int) -> str:
     """`count` of `total` things: "2 hats", "two hats" or, where it is all of them, "both hats"."""
     noun = kind if count == 1 else plural(kind)
@@ -67,58 +68,70 @@ def some(kind: str, count: int, total: int, style: int) -> str:
     return f"{count} {noun}"
 
 
-def pile(counts: Mapping[str, int], items: Mapping[str, int], style: int) -> str:
-    """What lies in a pile, e.g. "the book and 2 hats"; "nothing" when it is empty."""
-    parts = [some(k, n, items[k], style) for k, n in counts.items() if n]
-    return listed(parts) if parts else "nothing"
+@lru_cache(maxsize=65536)
+def piles(items: tuple[tuple[str, int], ...], take: tuple[int, ...], style: int) -> tuple[str, str]:
+    """What is taken and what is left, e.g. "the book and 2 hats"; "nothing" for an empty pile."""
+    sides = (take, [n - t for (_, n), t in zip(items, take, strict=True)])
+    mine, rest = (
+        [some(k, count, n, style) for (k, n), count in zip(items, side, strict=True) if count]
+        for side in sides
+    )
+    return listed(mine) if mine else "nothing", listed(rest) if rest else "nothing"
 
 
 def amount(value: float) -> str:
     """Money or points, as short as exact: 120, 12.5."""
-    return f"{value:.12g}"
+    return f"{value:.12g}" if value % 1 else str(int(value))
 
 
-def _bare(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
+def _bare(observation: Observation, act: Act, content: object, chance: int) -> Iterator[str]:
     """Words for acts alone; none where they would have to tell of a content."""
-    templates = {
-        Act.ACCEPT_PROPOSAL: phrases.ACCEPT,
-        Act.REJECT_PROPOSAL: phrases.REJECT,
-        Act.CANCEL: phrases.LEAVE,
-        Act.INFORM: phrases.TALK,
-    }.get(act)
-    return () if templates is None or content is not None else (fill(templates, chance),)
+    templates = BARE.get(act)
+    if templates is not None and content is None:
+        yield fill(templates, chance)
 
 
-def _led(observation: Observation, act: Act, chance: int, text: str) -> Sequence[str]:
-    """The text after an opener, and without."""
-    if act is Act.INFORM:
-        asked = observation.heard and observation.heard[-1].act is Act.QUERY_REF
-        openers = phrases.ANSWERS if asked else phrases.NO_LEAD
-    else:
-        standing = observation.standing
-        counter = standing is not None and standing.sender != observation.agent
-        openers = phrases.COUNTERS if counter else phrases.OPENERS
-    return openers[chance % len(openers)] + text, text
+BARE = {
+    Act.ACCEPT_PROPOSAL: phrases.ACCEPT,
+    Act.REJECT_PROPOSAL: phrases.REJECT,
+    Act.CANCEL: phrases.LEAVE,
+    Act.INFORM: phrases.TALK,
+}
 
 
-def _items(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
+def _led(observation: Observation, chance: int, text: str) -> Iterator[str]:
+    """An offer after an opener, and without."""
+    standing = observation.standing
+    counter = standing is not None and standing.sender != observation.agent
+    openers = phrases.COUNTERS if counter else phrases.OPENERS
+    yield openers[chance % len(openers)] + text
+    yield text
+
+
+def _told(observation: Observation, chance: int, text: str) -> Iterator[str]:
+    """Values, after an answer's opener if they were just asked for, and without."""
+    heard = observation.heard
+    if heard and heard[-1].act is Act.QUERY_REF:
+        yield phrases.ANSWERS[chance % len(phrases.ANSWERS)] + text
+    yield text
+
+
+def _items(observation: Observation, act: Act, content: object, chance: int) -> Iterator[str]:
     """Item division."""
     items: Mapping[str, int] = observation.public["items"]
     chance, lead = divmod(chance, 8)
     chance, style = divmod(chance, 3)
-    standing = observation.standing
     if act is Act.PROPOSE:
         take: Mapping[str, int] = field(content, "take")
-        mine = pile(take, items, style)
-        rest = pile({k: n - take[k] for k, n in items.items()}, items, style)
-        kinds = phrases.SPLIT
+        mine, rest = piles(tuple(items.items()), tuple([take[k] for k in items]), style)
+        templates = phrases.SPLIT
         if rest == "nothing":
-            kinds = phrases.SPLIT_ALL
+            templates = phrases.SPLIT_ALL
         elif mine == "nothing":
-            kinds = phrases.SPLIT_NONE
-        text = fill(kinds, chance, mine=mine, rest=rest)
-        return (*_led(observation, act, lead, text), f"{mine} for me.")
-    if act is Act.INFORM and content is not None:
+            templates = phrases.SPLIT_NONE
+        yield from _led(observation, lead, fill(templates, chance, mine=mine, rest=rest))
+        yield f"{mine} for me."
+    elif act is Act.INFORM and content is not None:
         values: Mapping[str, int] = field(content, "values")
         most = max(values.values())
         best = listed([plural(k) for k, v in values.items() if v == most])
@@ -128,62 +141,69 @@ def _items(observation: Observation, act: Act, content: object, chance: int) -> 
         else:
             rates = listed([f"{v} per {k}" for k, v in values.items()])
             text = fill(phrases.TELL_RATES, chance, rates=rates, best=best)
-        return (*_led(observation, act, lead, text), fill(phrases.TELL_SHORT, chance, best=best))
-    if act is Act.QUERY_REF:
-        ask = fill(phrases.ASK_ITEMS, chance, kinds=listed([plural(k) for k in items]))
-        return ask, fill(phrases.ASK_SHORT, chance)
-    if act is Act.ACCEPT_PROPOSAL and standing is not None and lead < 4:
-        theirs: Mapping[str, int] = field(standing.content, "take")
-        mine = pile({k: n - theirs[k] for k, n in items.items()}, items, style)
-        text = fill(phrases.ACCEPT_SPLIT, chance, mine=mine, rest=pile(theirs, items, style))
-        return text, fill(phrases.ACCEPT, chance)
-    return _bare(observation, act, content, chance)
+        yield from _told(observation, lead, text)
+        yield fill(phrases.TELL_SHORT, chance, best=best)
+    elif act is Act.QUERY_REF:
+        yield fill(phrases.ASK_ITEMS, chance, kinds=listed([plural(k) for k in items]))
+        yield fill(phrases.ASK_SHORT, chance)
+    else:
+        standing = observation.standing
+        if act is Act.ACCEPT_PROPOSAL and standing is not None and lead < 4:
+            theirs: Mapping[str, int] = field(standing.content, "take")
+            rest, mine = piles(tuple(items.items()), tuple([theirs[k] for k in items]), style)
+            yield fill(phrases.ACCEPT_SPLIT, chance, mine=mine, rest=rest)
+        yield from _bare(observation, act, content, chance)
 
 
-def _price(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
+def _price(observation: Observation, act: Act, content: object, chance: int) -> Iterator[str]:
     """Price bargaining."""
     sells = observation.role == "seller"
     chance, lead = divmod(chance, 8)
-    standing = observation.standing
     if act is Act.PROPOSE:
         price = amount(field(content, "price"))
-        text = fill(phrases.SELL_AT if sells else phrases.BUY_AT, chance, price=price)
-        return (*_led(observation, act, lead, text), f"{price}?")
-    if act is Act.INFORM and content is not None:
+        templates = phrases.SELL_AT if sells else phrases.BUY_AT
+        yield from _led(observation, lead, fill(templates, chance, price=price))
+        yield f"{price}?"
+    elif act is Act.INFORM and content is not None:
         limit = amount(field(content, "limit"))
-        text = fill(phrases.TELL_SELLER if sells else phrases.TELL_BUYER, chance, limit=limit)
-        return _led(observation, act, lead, text)
-    if act is Act.QUERY_REF:
-        return (fill(phrases.ASK_BUYER if sells else phrases.ASK_SELLER, chance),)
-    if act is Act.ACCEPT_PROPOSAL and standing is not None and lead < 4:
-        price = amount(field(standing.content, "price"))
-        return fill(phrases.ACCEPT_PRICE, chance, price=price), fill(phrases.ACCEPT, chance)
-    return _bare(observation, act, content, chance)
+        templates = phrases.TELL_SELLER if sells else phrases.TELL_BUYER
+        yield from _told(observation, lead, fill(templates, chance, limit=limit))
+    elif act is Act.QUERY_REF:
+        yield fill(phrases.ASK_BUYER if sells else phrases.ASK_SELLER, chance)
+    else:
+        standing = observation.standing
+        if act is Act.ACCEPT_PROPOSAL and standing is not None and lead < 4:
+            price = amount(field(standing.content, "price"))
+            yield fill(phrases.ACCEPT_PRICE, chance, price=price)
+        yield from _bare(observation, act, content, chance)
 
 
-def _tasks(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
+def _tasks(observation: Observation, act: Act, content: object, chance: int) -> Iterator[str]:
     """Task allocation."""
     if act is Act.PROPOSE:
-        most = NUMBERS[most] if (most := field(content, "most")) < len(NUMBERS) else most
+        most: int = field(content, "most")
+        room = NUMBERS[most] if most < len(NUMBERS) else most
         prices = ", ".join([f"{t} {p}" for t, p in field(content, "prices").items()])
-        long = fill(phrases.BID, chance, prices=prices, most=most)
-        return long, fill(phrases.BID_SHORT, chance, most=most)
-    if content is not None:
-        long, short = {
-            Act.CFP: (phrases.CALL, phrases.CALL_SHORT),
-            Act.ACCEPT_PROPOSAL: (phrases.GRANT, phrases.GRANT_SHORT),
-            Act.INFORM: (phrases.REPORT, phrases.REPORT_SHORT),
-        }[act]
-        tasks = listed(field(content, "tasks"))
-        return fill(long, chance, tasks=tasks), fill(short, chance)
-    templates = {
-        Act.REFUSE: phrases.NO_BID,
-        Act.REJECT_PROPOSAL: phrases.NO_GRANT,
-        Act.FAILURE: phrases.FAIL,
-    }[act]
-    return (fill(templates, chance),)
+        yield fill(phrases.BID, chance, prices=prices, most=room)
+        yield fill(phrases.BID_SHORT, chance, most=room)
+    elif content is not None and act in CONTRACT:
+        full, brief = CONTRACT[act]
+        yield fill(full, chance, tasks=listed(field(content, "tasks")))
+        yield fill(brief, chance)
+    elif act in CONTRACT:
+        yield fill(CONTRACT[act][0], chance)
+    else:
+        yield from _bare(observation, act, content, chance)
 
 
+CONTRACT = {
+    Act.CFP: (phrases.CALL, phrases.CALL_SHORT),
+    Act.ACCEPT_PROPOSAL: (phrases.GRANT, phrases.GRANT_SHORT),
+    Act.INFORM: (phrases.REPORT, phrases.REPORT_SHORT),
+    Act.REFUSE: (phrases.NO_BID, ()),
+    Act.REJECT_PROPOSAL: (phrases.NO_GRANT, ()),
+    Act.FAILURE: (phrases.FAIL, ()),
+}
 WORLDS: dict[str, Wording] = {
     "item_division": _items,
     "price_bargaining": _price,
