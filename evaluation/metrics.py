@@ -159,7 +159,7 @@ METRICS: dict[str, Metric] = {
             "points", ANY, utility_agreed,
         ),
         Metric(
-            "pareto_rate", "agreements that could not be better for one and worse for none",
+            "pareto_rate", "agreements that are Pareto-optimal",
             "of agreements", SHARE, pareto, rate=True,
         ),
         Metric(

@@ -102,10 +102,10 @@ class Ratios:
 
     def _draw(self) -> None:
         """Weigh the waiting episodes: one product (2 names, episodes) @ (episodes, RESAMPLES)."""
-        if not self._waiting:
-            return
         waiting, self._waiting = self._waiting, []
         names = sorted({name for _, parts in waiting for name in parts})
+        if not names:
+            return
         nothing = (0.0, 0.0)
         rows = np.array([[parts.get(name, nothing) for name in names] for _, parts in waiting])
         drawn = weights(np.array([key for key, _ in waiting], dtype=np.uint64))

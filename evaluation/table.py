@@ -37,19 +37,23 @@ def table(parts: Mapping[str, Scores]) -> Table:
 
 
 def number(score: Score) -> str:
-    """Four digits that matter; `-` for unscored."""
-    if score.value is None:
-        return "-"
-    return f"{score.value:,.0f}" if abs(score.value) >= 1000 else f"{score.value:.4g}"
+    """To about a thousandth of its size; `-` for unscored."""
+    return "-" if score.value is None else _short(score.value, score.value)
 
 
 def interval(score: Score) -> str:
     """`[low, high]`; empty where there is none."""
-    if score.ci is None:
+    if score.ci is None or score.value is None:
         return ""
-    low, high = score.ci
-    digits = 0 if max(abs(low), abs(high)) >= 1000 else 3 if abs(high) < 10 else 2
-    return f"[{low:,.{digits}f}, {high:,.{digits}f}]"
+    return f"[{_short(score.ci[0], score.value)}, {_short(score.ci[1], score.value)}]"
+
+
+def _short(value: float, like: float) -> str:
+    """As many digits as suit a number like that one."""
+    size = abs(like)
+    if 0 < size < 0.001:
+        return f"{value:.1e}"
+    return f"{value:,.{0 if size >= 1000 else 2 if size >= 10 else 3}f}"
 
 
 def _found(scores: Scores, name: str) -> Score | None:
