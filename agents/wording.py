@@ -19,6 +19,8 @@ Wording = Callable[[Observation, Act, object, int], Iterator[str]]
 
 MASS = frozenset({"food", "water", "firewood", "wood", "gold", "money", "time", "rice", "bread"})
 """Nouns that are not put in the plural."""
+SHORT = 90
+"""No opener is put before a text that would become longer than this."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -100,19 +102,25 @@ BARE = {
 
 
 def _led(observation: Observation, chance: int, text: str) -> Iterator[str]:
-    """An offer after an opener, and without."""
+    """An offer after an opener, if that stays short, and without."""
     standing = observation.standing
     counter = standing is not None and standing.sender != observation.agent
     openers = phrases.COUNTERS if counter else phrases.OPENERS
-    yield openers[chance % len(openers)] + text
-    yield text
+    yield from _short(openers[chance % len(openers)], text)
 
 
 def _told(observation: Observation, chance: int, text: str) -> Iterator[str]:
     """Values, after an answer's opener if they were just asked for, and without."""
     heard = observation.heard
     if heard and heard[-1].act is Act.QUERY_REF:
-        yield phrases.ANSWERS[chance % len(phrases.ANSWERS)] + text
+        yield from _short(phrases.ANSWERS[chance % len(phrases.ANSWERS)], text)
+    else:
+        yield text
+
+
+def _short(opener: str, text: str) -> Iterator[str]:
+    if len(opener) + len(text) <= SHORT:
+        yield opener + text
     yield text
 
 
