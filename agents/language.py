@@ -1,0 +1,244 @@
+"""The language-model agent: observations in, replies decoded under the mask of the legal moves out.
+
+`LanguagePool` has the two verbs of every pool. `ask` queues; `poll` decodes the waiting questions
+together, up to `rows` of them, until at least one reply is ready, and goes on with the others at the next
+`poll`. Continuous batching would come in here, behind the same verbs; today a batch ends before the next
+one starts. All rows use one set of weights; routing rows to adapters is left to the adapter bank.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..protocols import MootError, Observation, Reply, did_you_mean
+from .cache import Kept
+from .decode import Batch, Row
+from .load import Loaded, load
+from .masks import longest
+from .prompt import chat
+from .render import CLOSE
+from .sampling import Sampling
+
+THOUGHT_ENDS = 8
+"""Tokens that closing a thought may take, at most."""
+UNBOUNDED = 512
+"""Tokens of a reply whose schema sets no bound, unless `max_tokens` does."""
+
+
+class LanguageOptions(BaseModel):
+    """What may follow `hf:PATH?` as `key=value`. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.7
+    """Logits are divided by it before drawing; 0: always the most probable legal token."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """Draw from this many most probable legal tokens; 0: all."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Draw from the smallest set of most probable legal tokens that holds this probability."""
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Draw from tokens at least this fraction as probable as the best one."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of one reply, thought not counted; its words are closed before that. None: as many
+    as the longest legal reply has characters."""
+    think: Annotated[int, Field(ge=0)] = 0
+    """Most tokens of private thought before a reply; 0: none, also for models that would."""
+    context: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of prompt and reply; None: what the model's configuration says."""
+    rows: Annotated[int, Field(ge=1)] = 64
+    """Most replies decoded together."""
+    reuse: Annotated[int, Field(ge=0)] = 1024
+    """MiB of keys and values kept from earlier turns, so that only new talk is computed; 0: none."""
+    dtype: str | None = None
+    """float32, bfloat16 or float16. None: float32 on a CPU, else bfloat16."""
+    device: str | None = None
+    """cuda, cuda:N, mps or cpu. None: the first of these that is there."""
+    device_map: str | None = None
+    """`auto` spreads the model over all devices (accelerate)."""
+    attention: str | None = None
+    """`attn_implementation` of transformers: sdpa, eager, flash_attention_2 ..."""
+    load_in_4bit: bool = False
+    """Weights in 4 bits; needs bitsandbytes."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """Options from strings or values. Raises `MootError` for an unknown key or a bad value."""
+        for key in options:
+            if key not in cls.model_fields:
+                hint = did_you_mean(key, cls.model_fields)
+                raise MootError(f"a language model has no option {key!r}; {hint}")
+        try:
+            return cls.model_validate(dict(options))
+        except ValidationError as e:
+            first = e.errors(include_url=False)[0]
+            key = first["loc"][0]
+            raise MootError(
+                f"option {key}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}"
+            ) from None
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p)
+
+
+def language_pool(
+    path: str, options: LanguageOptions | Mapping[str, Any] | None = None
+) -> LanguagePool:
+    """A pool for the model at a local folder or hub id. Raises `MootError` if it cannot be loaded."""
+    if not isinstance(options, LanguageOptions):
+        options = LanguageOptions.parse(options or {})
+    loaded = load(
+        path,
+        dtype=options.dtype,
+        device=options.device,
+        device_map=options.device_map,
+        attention=options.attention,
+        load_in_4bit=options.load_in_4bit,
+        trust_remote_code=options.trust_remote_code,
+        revision=options.revision,
+    )
+    return LanguagePool(loaded, options)
+
+
+class LanguagePool:
+    """Asks one model. `rows` starts as the option says and is halved when memory runs out."""
+
+    def __init__(self, loaded: Loaded, options: LanguageOptions | None = None) -> None:
+        self.loaded = loaded
+        self.options = options or LanguageOptions()
+        self.rows = self.options.rows
+        self.kept = Kept(self.options.reuse << 20) if self.options.reuse else None
+        limits = [n for n in (loaded.context, self.options.context) if n is not None]
+        self.context = min(limits, default=None)
+        self._waiting: deque[tuple[int, Observation]] = deque()
+        self._running: dict[int, Observation] = {}
+        """Ticket -> what was asked, of the rows in the batch, so that they can be asked again."""
+        self._batch: Batch | None = None
+
+    def ask(self, ticket: int, observation: Observation) -> None:
+        """Queue a question."""
+        self._waiting.append((ticket, observation))
+
+    def poll(self, wait: float = 0.0) -> list[tuple[int, Reply]]:
+        """At least one reply, if any question is open: working is no waiting, so `wait` has no part."""
+        ready: list[tuple[int, Reply]] = []
+        while not ready and (self._running or self._waiting):
+            try:
+                if self._batch is None:
+                    ready += self._start()
+                if self._batch is not None:
+                    ready += [(r.ticket, self._reply(r)) for r in self._batch.step()]
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as e:
+                ready += self._recover(e)
+            for ticket, _ in ready:
+                self._running.pop(ticket, None)
+            if not self._running:
+                self._batch = None
+        return ready
+
+    def _start(self) -> list[tuple[int, Reply]]:
+        """A batch from the questions that wait longest; returns those that have no prompt."""
+        failed: list[tuple[int, Reply]] = []
+        rows: list[Row] = []
+        while self._waiting and len(rows) < self.rows:
+            ticket, observation = self._waiting.popleft()
+            row = self._row(ticket, observation)
+            if isinstance(row, Reply):
+                failed.append((ticket, row))
+            else:
+                rows.append(row)
+                self._running[ticket] = observation
+        if rows:
+            self._batch = Batch(self.loaded, rows, self.kept, self.options.sampling)
+        return failed
+
+    def _row(self, ticket: int, observation: Observation) -> Row | Reply:
+        """The prompt with as much of the talk as fits, and the grammar of the legal replies."""
+        schema, think = observation.schema(), self.options.think
+        bound = longest(schema)
+        # One more for the end mark.
+        limit = min(n + 1 for n in (bound or UNBOUNDED, self.options.max_tokens) if n is not None)
+        after = limit + (think + THOUGHT_ENDS if think else 0)
+        dropped = 0
+        while True:
+            try:
+                prompt = self.loaded.form.ids(chat(observation, dropped), think > 0)
+            except Exception as e:  # a chat template raises whatever its author chose
+                return Reply(error=f"the chat template failed: {e}")
+            if self.context is None or len(prompt) + after <= self.context:
+                break
+            if dropped == len(observation.heard):
+                return Reply(
+                    prompt_tokens=len(prompt),
+                    dropped=dropped,
+                    error=f"the context is too small: rules and private values take {len(prompt)} "
+                    f"tokens and the reply up to {after}, but {self.loaded.name} has {self.context}",
+                )
+            dropped += 1
+        try:
+            matcher = self.loaded.grammars.matcher(schema)
+        except ValueError as e:
+            return Reply(error=f"the legal replies have no grammar: {e}")
+        key = observation.key
+        rng = np.random.Generator(np.random.Philox(key=key.number("tokens")))
+        talk = (key.seed, key.episode, key.agent)
+        return Row(ticket, talk, prompt, matcher, limit, rng, think, dropped)
+
+    def _reply(self, row: Row) -> Reply:
+        thought: str | None = None
+        if row.think:
+            text = self.loaded.tokenizer.decode(row.thought, skip_special_tokens=False)
+            thought = text.partition(CLOSE)[0].strip()
+        spoken = row.token_ids[:-1] if row.error is None else row.token_ids
+        return Reply(
+            raw=self.loaded.grammars.text(spoken),
+            thought=thought,
+            token_ids=tuple(row.token_ids),
+            logprobs=tuple(row.logprobs),
+            prompt_tokens=len(row.prompt),
+            completion_tokens=len(row.fed),
+            legal_mass=math.exp(row.log_mass),
+            dropped=row.dropped,
+            error=row.error,
+        )
+
+    def _recover(self, e: Exception) -> list[tuple[int, Reply]]:
+        """After a failed forward: the same questions in smaller batches, or, where that cannot help,
+        their error records."""
+        asked, self._running, self._batch = self._running, {}, None
+        if self.kept is not None:
+            self.kept.clear()
+        if _out_of_memory(e) and len(asked) > 1:
+            self.rows = max(len(asked) // 2, 1)
+            logger.warning(
+                "%s: out of memory with %d rows; going on with %d (set rows=%d to start so)",
+                self.loaded.name, len(asked), self.rows, self.rows,
+            )  # fmt: skip
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self._waiting.extendleft(reversed(asked.items()))
+            return []
+        why = str(e).splitlines()[0] if str(e) else ""
+        return [(t, Reply(error=f"the model failed: {type(e).__name__}: {why}")) for t in asked]
+
+
+def _out_of_memory(e: Exception) -> bool:
+    """Also a CPU's allocator and MPS, which raise a plain RuntimeError."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(e, kinds) or any(w in str(e).lower() for w in words)
+
+
+logger = logging.getLogger(__name__)

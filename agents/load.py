@@ -1,0 +1,283 @@
+"""A causal language model and its tokenizer, from a local folder or a hub id.
+
+Safetensors only, never pickle; nobody else's code unless asked. What cannot be loaded is a `MootError`
+that names the folder and the remedy. Seats that ask for the same model with the same options share one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedTokenizerFast,
+)  # fmt: skip
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.utils import logging
+
+from ..protocols import MootError, did_you_mean
+from .cache import LayerShape, shapes
+from .masks import Grammars
+from .render import ChatForm
+
+DTYPES = {
+    "float32": torch.float32, "fp32": torch.float32,
+    "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+    "float16": torch.float16, "fp16": torch.float16,
+}  # fmt: skip
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+class Loaded:
+    """A model ready to be asked: eval mode, no gradients, its chat form and its grammars."""
+
+    def __init__(self, name: str, model: Any, tokenizer: Any) -> None:
+        self.name, self.model, self.tokenizer = name, model, tokenizer
+        self.device: torch.device = model.get_input_embeddings().weight.device
+        config = model.config.get_text_config()
+        self.context: int | None = getattr(config, "max_position_embeddings", None)
+        """Most tokens of prompt and reply together; None where the model sets no limit."""
+        self._takes = set(inspect.signature(model.forward).parameters)
+        self.layers, self.vocab = self._probe()
+        self.ends = _ends(model, tokenizer, self.vocab)
+        """Tokens that end a reply."""
+        if not self.ends:
+            raise MootError(f"{name}: no end token; set eos_token_id in its generation_config.json")
+        if len(tokenizer) > self.vocab:
+            raise MootError(
+                f"{name}: the tokenizer has {len(tokenizer)} tokens, the model {self.vocab}; "
+                "use the tokenizer that the model was trained with"
+            )
+        self.form = ChatForm.of(tokenizer, name)
+        self.grammars = Grammars(tokenizer, self.vocab, self.ends)
+
+    def next_logits(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+        """Logits (B, V) after the last of `ids` (B, T), whose keys and values go into `cache`.
+
+        `mask` (B, slots) tells the slots that hold tokens, `positions` (B, T) the tokens' own places.
+        """
+        given: dict[str, Any] = {"position_ids": positions, "logits_to_keep": 1}
+        more = {k: v for k, v in given.items() if k in self._takes}
+        out = self.model(
+            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **more
+        )
+        return out.logits[:, -1]
+
+    @torch.inference_mode()
+    def _probe(self) -> tuple[list[LayerShape], int]:
+        """Shapes of the keys and values, and the width of the logits, from one token's forward."""
+        cache = DynamicCache()
+        one = torch.ones((1, 1), dtype=torch.long, device=self.device)
+        try:
+            logits = self.next_logits(one, one, one - 1, cache)
+            return shapes(cache), logits.shape[-1]
+        except (ValueError, TypeError, AttributeError, IndexError) as e:
+            raise MootError(
+                f"{self.name}: not a decoder whose layers keep only keys and values ({e}); "
+                "other architectures are not supported yet"
+            ) from e
+
+
+def load(
+    spec: str | Path,
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    device_map: str | None = None,
+    attention: str | None = None,
+    load_in_4bit: bool = False,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> Loaded:
+    """The model at a folder or hub id; the same object for the same arguments while anyone holds it.
+
+    `device` is by default cuda, else mps, else cpu; `dtype` float32 on a CPU, else bfloat16;
+    `device_map` ("auto", ...) spreads a model over devices with accelerate; `attention` is the
+    `attn_implementation` of transformers; 4-bit loading (NF4, Dettmers et al. 2023, arXiv 2305.14314)
+    needs bitsandbytes. Raises `MootError` for anything that cannot be loaded.
+    """
+    name = str(spec)
+    folder = _folder(name)
+    if folder is not None:
+        name = str(folder)
+        _check_folder(folder)
+    place = _place(device)
+    kind = _dtype(dtype, place)
+    key = (
+        name, kind, str(place), device_map, attention, load_in_4bit, trust_remote_code, revision,
+    )  # fmt: skip
+    found = _LOADED.get(key)
+    if found is not None:
+        return found
+    arguments: dict[str, Any] = {"dtype": kind, "use_safetensors": True}
+    if attention is not None:
+        arguments["attn_implementation"] = attention
+    if load_in_4bit:
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise MootError(f"{name}: 4-bit loading needs bitsandbytes; pip install bitsandbytes")
+        arguments["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=kind
+        )
+        device_map = device_map or str(place)
+    if device_map is not None:
+        arguments["device_map"] = device_map
+    where = {"trust_remote_code": trust_remote_code, "revision": revision}
+    with _quiet() if folder else nullcontext():
+        model, tokenizer = _read(name, folder, where, arguments)
+    if device_map is None:
+        model.to(place)
+    model.eval().requires_grad_(False)
+    made = Loaded(Path(name).name if folder else name, model, tokenizer)
+    _LOADED[key] = made
+    return made
+
+
+_LOADED: WeakValueDictionary[tuple[object, ...], Loaded] = WeakValueDictionary()
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """No progress bars: a local folder loads in a moment. Downloads keep theirs."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _read(
+    name: str, folder: Path | None, where: dict[str, Any], arguments: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Configuration first, so that an id nobody knows fails before anything large is fetched."""
+    try:
+        config = _from(AutoConfig, name, **where)
+        tokenizer = _from(AutoTokenizer, name, **where)
+    except Exception as e:  # the hub, JSON and tokenizers each raise their own kinds
+        raise MootError(_unread(name, folder, e)) from e
+    if not isinstance(tokenizer, PreTrainedTokenizerFast) or not len(tokenizer):
+        raise MootError(
+            f"{name}: no fast tokenizer; save one beside the model (tokenizer.json) with "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(folder)"
+        )
+    try:
+        model = _from(AutoModelForCausalLM, name, config=config, **where, **arguments)
+    except torch.OutOfMemoryError as e:
+        raise MootError(
+            f"{name}: does not fit into memory; load a smaller model, or use device_map=auto or "
+            "load_in_4bit=true",
+            usage=False,
+        ) from e
+    except Exception as e:  # likewise: a bad file must not look like our bug
+        raise MootError(_unread(name, folder, e)) from e
+    return model, tokenizer
+
+
+def _from(auto: Any, name: str, **arguments: Any) -> Any:
+    """The `from_pretrained` of a transformers class, whose types are unknown."""
+    return auto.from_pretrained(name, **arguments)
+
+
+def _unread(name: str, folder: Path | None, e: Exception) -> str:
+    why = next((line.strip() for line in str(e).splitlines() if line.strip()), type(e).__name__)
+    if "trust_remote_code" in str(e):
+        return f"{name}: it runs its own code; if you trust its authors add trust_remote_code=true"
+    if "safetensors" in str(e) and folder is None:
+        return (
+            f"{name}: no safetensors weights, and pickled ones are never opened ({why}); choose a "
+            "revision that has model.safetensors"
+        )
+    if folder is not None:
+        return f"{name}: cannot be read as a model ({why}); save it again with save_pretrained"
+    return (
+        f"no model {name!r}: neither a folder here nor an id that the Hugging Face hub gave ({why}); "
+        "give the path of a folder with config.json and model.safetensors, or check id and network"
+    )
+
+
+def _folder(name: str) -> Path | None:
+    """The local folder that `name` means; None for a hub id. Raises `MootError` for a missing folder."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path.is_file():
+        raise MootError(f"{name} is a file; give the folder that holds config.json and the weights")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        beside = (
+            [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        )
+        raise MootError(f"no folder {name}; {did_you_mean(path.name, beside)}")
+    return None
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise MootError(
+                f"{folder} holds an adapter, not a model; give the folder of its base model"
+            )
+        raise MootError(
+            f"{folder} has no config.json; give a folder written by model.save_pretrained"
+        )
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(p.name for pattern in PICKLES for p in folder.glob(pattern))
+        if pickles:
+            raise MootError(
+                f"{folder} has only pickled weights ({pickles[0]}), which can run code and are never "
+                "opened; save the model again with save_pretrained to get model.safetensors"
+            )
+        raise MootError(
+            f"{folder} has no weights; add model.safetensors (model.save_pretrained writes it)"
+        )
+    if not any((folder / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json")):
+        raise MootError(
+            f"{folder} has no tokenizer; add tokenizer.json with tokenizer.save_pretrained"
+        )
+
+
+def _place(device: str | None) -> torch.device:
+    if device is None:
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as e:
+        why = str(e).splitlines()[0]
+        raise MootError(
+            f"device {device!r} is not here ({why}); known: cuda, cuda:N, mps, cpu"
+        ) from e
+    return place
+
+
+def _dtype(dtype: str | None, place: torch.device) -> torch.dtype:
+    if dtype is None:
+        return torch.float32 if place.type == "cpu" else torch.bfloat16
+    if dtype not in DTYPES:
+        raise MootError(f"unknown dtype {dtype!r}; {did_you_mean(dtype, DTYPES)}")
+    return DTYPES[dtype]
+
+
+def _ends(model: Any, tokenizer: Any, vocab: int) -> tuple[int, ...]:
+    """The generation config's end tokens (a chat model's end of turn is among them), then the
+    tokenizer's."""
+    found: list[int] = []
+    declared = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    for ids in (declared, tokenizer.eos_token_id):
+        if isinstance(ids, int):
+            found.append(ids)
+        elif isinstance(ids, Sequence):
+            found.extend(cast("Sequence[int]", ids))
+    return tuple(i for i in dict.fromkeys(found) if 0 <= i < vocab)

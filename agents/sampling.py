@@ -1,0 +1,99 @@
+"""The next token of every row: mask, temperature, top-k, top-p, min-p, one uniform, inverse CDF.
+
+All in float64 on the logits' device, so that a draw turns on its own row and its own uniform alone. A
+token is the first whose cumulated probability exceeds `u` times the total; nothing calls a global
+generator. Left out: penalties for repetition (a masked reply has to repeat braces and item names).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NO_DOUBLES = {"mps"}
+"""Device types without float64: their logits are judged on the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn from the masked logits."""
+
+    temperature: float = 1.0
+    """Logits are divided by it; 0 takes the most probable legal token."""
+    top_k: int = 0
+    """Keep this many most probable tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Then keep the smallest set of most probable tokens that holds this much probability (nucleus
+    sampling, Holtzman et al. 2020, arXiv 1904.09751)."""
+    min_p: float = 0.0
+    """Then keep tokens at least this fraction as probable as the best one (Nguyen et al. 2024, arXiv
+    2407.01082)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One token per row, `(B,)` each."""
+
+    ids: list[int]
+    logprobs: list[float]
+    """Under the distribution drawn from; 0 at temperature 0, where there is only one choice."""
+    log_masses: list[float]
+    """log of the probability of all legal tokens, at temperature 1, before the mask. -inf when the mask
+    left nothing to draw; NaN when the logits were not finite."""
+
+
+def draw(logits: Tensor, legal: Tensor, uniforms: Tensor, how: Sampling) -> Drawn:
+    """Draw from `logits` (B, V) under `legal` (B, V, bool) with `uniforms` (B,) in [0, 1), float64.
+
+    With p the softmax over all tokens, the legal mass is sum of p over legal tokens. Rows that cannot be
+    drawn from get an arbitrary id and say why in `log_masses`.
+    """
+    if logits.device.type in NO_DOUBLES:
+        logits, legal = logits.cpu(), legal.cpu()
+    scores = logits.double()
+    total = torch.logsumexp(scores, -1)
+    scores = scores.masked_fill(~legal, -torch.inf)
+    mass = torch.logsumexp(scores, -1)
+    log_masses = torch.where(total.isfinite(), mass - total, torch.nan)
+    if how.temperature == 0:
+        ids = scores.argmax(-1)
+        logprobs = torch.zeros_like(mass)
+    else:
+        if how.temperature != 1:
+            scores = scores / how.temperature
+            mass = torch.logsumexp(scores, -1)
+        weights = _kept(torch.exp(scores - mass[:, None]), how)
+        sums = weights.cumsum(-1)
+        all_ = sums[:, -1:]
+        # u < 1, but u * total may round up to the total, which no cumulated sum exceeds.
+        target = torch.minimum(uniforms.to(sums.device)[:, None] * all_, _below(all_))
+        ids = torch.searchsorted(sums, target, right=True).clamp_max(sums.shape[-1] - 1)
+        logprobs = torch.log(weights.gather(-1, ids) / all_)[:, 0]
+        ids = ids[:, 0]
+    # One transfer for all three: each is a synchronisation on an accelerator.
+    stacked: Any = torch.stack((ids.double(), logprobs, log_masses))
+    columns = stacked.tolist()
+    return Drawn([int(i) for i in columns[0]], columns[1], columns[2])
+
+
+def _kept(weights: Tensor, how: Sampling) -> Tensor:
+    """Probabilities (B, V) with those outside top-k, top-p, min-p set to 0; not normalised again."""
+    if how.top_k and how.top_k < weights.shape[-1]:
+        least = weights.topk(how.top_k, -1).values[:, -1:]
+        weights = weights.masked_fill(weights < least, 0.0)
+    if how.top_p < 1:
+        ranked, order = torch.sort(weights, stable=True, dim=-1, descending=True)
+        before = ranked.cumsum(-1) - ranked
+        beyond = before >= how.top_p * ranked.sum(-1, keepdim=True)
+        beyond[:, 0] = False
+        weights = weights.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), 0.0)
+    if how.min_p > 0:
+        weights = weights.masked_fill(weights < how.min_p * weights.amax(-1, keepdim=True), 0.0)
+    return weights
+
+
+def _below(x: Tensor) -> Tensor:
+    return torch.nextafter(x, torch.zeros_like(x))
