@@ -6,9 +6,11 @@ clock times), so that a rerun gives the same bytes.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny
+from pydantic_core import PydanticSerializationError
 
 from ..protocols import Ended, Message, MootError, ProtocolError, Reply, did_you_mean
 from .scenario import Scenario
@@ -63,8 +65,16 @@ class Episode(BaseModel):
     outcome: Outcome
 
     def line(self) -> str:
-        """The record as one line of JSON; `Episode.model_validate_json` reads it back."""
-        return self.model_dump_json(exclude_unset=True, exclude_none=True)
+        """The record as one line of JSON; `Episode.model_validate_json` reads it back.
+
+        Half a surrogate pair, which no file can hold, is written as `?`.
+        """
+        try:
+            return self.model_dump_json(exclude_unset=True, exclude_none=True)
+        except PydanticSerializationError:
+            plain = self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+            text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+            return text.encode(errors="replace").decode()
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    model_serializer,
+)
 
 from ..protocols import PROTOCOLS, MootError, Protocol, did_you_mean
 
@@ -21,6 +28,11 @@ class ProtocolChoice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = Field(description="One of `moot list protocols`.")
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        # A record leaves out what is None, but `deadline: null` is not the default: it must stay.
+        return {"name": self.name, **(self.model_extra or {})}
 
     def build(self) -> Protocol:
         """The automaton. Raises `MootError` for an unknown name or parameter."""
