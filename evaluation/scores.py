@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..environments import Episode
+from ..environments.records import Run
 from ..environments.transcripts import episodes_of
 from .metrics import ANY, METRICS, Metric, Seen, utility
 from .statistics import Part, Ratios, interval, unanimous
@@ -132,10 +133,14 @@ class Scores:
         )
 
 
-def score(episodes: Iterable[Episode], source: str = "") -> Scores:
-    """Score episodes as they come."""
+def score(played: Run | str | Path | Iterable[Episode], source: str = "") -> Scores:
+    """Score a run, what lies at a path, or episodes as they come. Raises `MootError`."""
+    if isinstance(played, str | Path):
+        return score_path(played)
+    if isinstance(played, Run):
+        played, source = played.episodes(), source or str(played.path)
     scores = Scores(source)
-    for episode in episodes:
+    for episode in played:
         scores.add(episode)
     return scores
 

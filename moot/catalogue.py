@@ -1,0 +1,37 @@
+"""What `moot list` lists: names and one-line summaries, from the declarations themselves."""
+
+from __future__ import annotations
+
+from inspect import getdoc
+
+from .agents.scripted import STRATEGIES
+from .agents.seats import KINDS as AGENT_KINDS
+from .environments import WORLDS
+from .environments.load import shipped
+from .evaluation import METRICS
+from .protocols import PROTOCOLS
+
+KINDS = ("scenarios", "protocols", "environments", "agents", "metrics")
+
+
+def catalogue(kind: str) -> dict[str, str]:
+    """Name -> summary for one of `KINDS`."""
+    match kind:
+        case "scenarios":
+            return shipped()
+        case "protocols":
+            return {name: make().summary for name, make in PROTOCOLS.items()}
+        case "environments":
+            return {name: world.summary for name, world in WORLDS.items()}
+        case "agents":
+            scripted = {f"scripted:{name}": _first_line(make) for name, make in STRATEGIES.items()}
+            others = {
+                k: v.partition(", ")[2] or v for k, v in AGENT_KINDS.items() if k != "scripted"
+            }
+            return scripted | others
+        case _:
+            return {name: metric.summary for name, metric in METRICS.items()}
+
+
+def _first_line(thing: object) -> str:
+    return (getdoc(thing) or "").partition("\n")[0]

@@ -1,0 +1,66 @@
+"""What `moot check` does to a scenario, a run or a data file: problems found, and a summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .environments import WORLDS, Episode, replay
+from .environments.check import check_environment
+from .environments.load import draw, load_scenario
+from .environments.records import Run
+from .environments.transcripts import load_scenarios, load_transcripts
+
+Findings = tuple[list[str], str]
+
+
+def check_scenario(name: str) -> Findings:
+    """Load it, play its world's contract checks, and say what is to be gained."""
+    source = load_scenario(name)
+    problems: list[str] = []
+    try:
+        check_environment(source, episodes=10)
+    except AssertionError as e:
+        problems.append(str(e))
+    scenario = draw(source, 0, 0)
+    solution = WORLDS[scenario.world].solve(scenario)
+    zone = f", zone {solution.zone[0]:g} to {solution.zone[1]:g}" if solution.zone else ""
+    deals = f", {len(solution.frontier)} Pareto-optimal outcomes" if solution.frontier else ""
+    return problems, (
+        f"{name}: sound; {scenario.world} over {scenario.protocol.name}; together at most "
+        f"{solution.max_joint:g} points{deals}{zone}"
+    )
+
+
+def check_run(path: Path) -> Findings:
+    """Replay every recorded reply through its protocol and world, and compare with the record."""
+    run = Run.open(path)
+    problems: list[str] = []
+    count = turns = 0
+    for episode in run.episodes():
+        count, turns = count + 1, turns + len(episode.turns)
+        found = _differs(episode)
+        if found:
+            problems.append(f"episode {episode.id}: {found}")
+    missing = len(run.missing())
+    rest = f"; {missing} still to be played (--resume)" if missing else ""
+    return problems, f"{path}: sound; {count} episodes, {turns} turns replayed{rest}"
+
+
+def _differs(episode: Episode) -> str:
+    """The first turn whose replay is not what was recorded, in words; empty if there is none."""
+    table = replay(episode.scenario, episode)
+    for number, (was, now) in enumerate(zip(episode.turns, table.turns, strict=True)):
+        if was.model_dump_json(exclude_none=True) != now.model_dump_json(exclude_none=True):
+            return f"turn {number}, {was.agent}: recorded {was.message or was.error}, replay {now}"
+    if table.ended != episode.ended:
+        return f"recorded as {episode.ended}, replay says {table.ended or 'not over'}"
+    if table.episode().line() != episode.line():
+        return f"recorded outcome {episode.outcome}, replay {table.episode().outcome}"
+    return ""
+
+
+def check_data(path: Path) -> Findings:
+    """Read every line as a scenario and, where it has turns, as a transcript."""
+    scenarios = load_scenarios(path)
+    dialogues = sum(bool(e.turns) for e in load_transcripts(path)) if path.suffix != ".txt" else 0
+    return [], f"{path}: sound; {len(scenarios)} scenarios, {dialogues} dialogues"

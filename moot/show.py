@@ -1,0 +1,121 @@
+"""What a person sees in the terminal: transcripts and lists. Tables of scores are in `evaluation`.
+
+Text from models is never read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from .environments import WORLDS, Episode, Turn
+
+COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+
+
+def plain(value: object) -> str:
+    """Data as a short phrase: `take book 1, hat 0`."""
+    if isinstance(value, Mapping):
+        items = cast(Mapping[Any, Any], value).items()
+        return ", ".join(f"{k} {plain(v)}" for k, v in items)
+    if isinstance(value, list | tuple):
+        return " and ".join(plain(v) for v in cast(Iterable[Any], value)) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def transcript(episode: Episode, *, detail: bool = False) -> RenderableType:
+    """One episode as a conversation; `detail` adds tokens, legal mass and private thoughts."""
+    colour = {a: COLOURS[i % len(COLOURS)] for i, a in enumerate(episode.scenario.roles)}
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for turn in episode.turns:
+        for row in _rows(turn, detail):
+            grid.add_row(Text(turn.agent, style=colour[turn.agent]), *row)
+    return Group(_title(episode), Padding(_values(episode, colour), (0, 4)), Padding(grid, (0, 4)))
+
+
+def _title(episode: Episode) -> Text:
+    outcome = episode.outcome
+    solution = WORLDS[episode.scenario.world].solve(episode.scenario)
+    points = ", ".join(f"{a} {u:.4g}" for a, u in outcome.utilities.items())
+    title = Text.assemble(
+        (f"Episode {episode.id}", "bold"),
+        "  ",
+        (str(episode.ended), "green" if outcome.completed else "yellow"),
+        f"  {points}",
+        (f"  (together at most {solution.max_joint:.4g})", "dim"),
+    )
+    if episode.why:
+        title.append(f"\n    {episode.why}", style="red")
+    return title
+
+
+def _values(episode: Episode, colour: Mapping[str, str]) -> Text:
+    world = WORLDS[episode.scenario.world].build(episode.scenario)
+    text = Text(plain(world.public()) + "\n", style="dim")
+    for agent in episode.scenario.roles:
+        who = f" ({episode.seats[agent]})" if agent in episode.seats else ""
+        text.append(agent, style=colour[agent])
+        text.append(f"{who}: {plain(world.private(agent))}\n", style="dim")
+    return text
+
+
+def _rows(turn: Turn, detail: bool) -> Iterable[tuple[Text, Text]]:
+    reply, message = turn.reply, turn.message
+    if detail and reply is not None and reply.thought:
+        yield Text("(thinks)", style="dim"), Text(reply.thought, style="dim italic")
+    if message is not None:
+        words = Text()
+        if message.content is not None:
+            words.append(plain(message.content.model_dump()), style="bold")
+            words.append("  " if message.text else "")
+        words.append(message.text)
+        act = str(message.act)
+        yield Text(act), words
+    else:
+        why = turn.error or (reply.error if reply else None) or "no reply"
+        yield Text("(illegal)" if turn.error else "(broken)", style="red"), Text(str(why), "red")
+    if detail and reply is not None and reply.completion_tokens is not None:
+        facts = f"{reply.prompt_tokens} + {reply.completion_tokens} tokens"
+        if reply.legal_mass is not None:
+            facts += f", legal mass {reply.legal_mass:.3g}"
+        if reply.dropped:
+            facts += f", {reply.dropped} oldest messages dropped"
+        yield Text(), Text(facts, style="dim")
+
+
+def episode_list(episodes: Iterable[Episode]) -> Table:
+    """One line an episode."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("episode", "messages", "illegal"):
+        table.add_column(column, justify="right", no_wrap=True, min_width=len(column))
+    table.add_column("ended", no_wrap=True)
+    table.add_column("points", no_wrap=True)
+    table.add_column("deal", overflow="ellipsis", no_wrap=True, ratio=1)
+    for e in episodes:
+        illegal = sum(t.error is not None for t in e.turns)
+        points = ", ".join(f"{a} {u:.4g}" for a, u in e.outcome.utilities.items())
+        deal = plain(e.outcome.deal) if e.outcome.deal else ""
+        table.add_row(
+            str(e.id), str(len(e.messages)), str(illegal), str(e.ended), Text(points), Text(deal)
+        )
+    return table
+
+
+def named_list(console: Console, rows: Mapping[str, str]) -> None:
+    """Names with their one-line summaries."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column()
+    for name, summary in rows.items():
+        grid.add_row(Text(name), Text(summary))
+    console.print(grid)
