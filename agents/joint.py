@@ -6,6 +6,7 @@ them reach the largest sum of utilities in four to six messages. It does not gua
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as member
 from functools import lru_cache
@@ -43,12 +44,12 @@ def best_sum(space: OfferSpace, told: Told, low: float) -> Best:
     Only deals that leave each more than `low` count, if there are any: the other's utility of no deal
     is its secret, and taken to be the own one.
     """
-    pairs = list(zip(space.utilities, space.partner(told.content), strict=True))
-    return _best(
-        [(round(a + b, 6), round(a * b, 6)) for a, b in pairs],
-        [a for a, _ in pairs],
-        [i for i, pair in enumerate(pairs) if min(pair) > low + EPS] or range(len(pairs)),
-    )
+    mine, theirs = space.utilities, space.partner(told.content)
+    least = low + EPS
+    worthy = [i for i, u in enumerate(theirs) if u > least and mine[i] > least]
+    sums = [a + b for a, b in zip(mine, theirs, strict=True)]
+    products = [a * b for a, b in zip(mine, theirs, strict=True)]
+    return _best(sums, products, mine, worthy or range(len(mine)))
 
 
 @lru_cache(maxsize=4096)
@@ -57,15 +58,22 @@ def best_product(space: OfferSpace, told: Told, low: float, other_low: float) ->
 
     None when every deal is worse than none for someone.
     """
-    pairs = list(zip(space.utilities, space.partner(told.content), strict=True))
-    good = [i for i, (a, b) in enumerate(pairs) if a >= low - EPS and b >= other_low - EPS]
-    ranks = [(round((a - low) * (b - other_low), 6), round(a + b, 6)) for a, b in pairs]
-    return _best(ranks, [a for a, _ in pairs], good) if good else None
+    mine, theirs = space.utilities, space.partner(told.content)
+    gains = [(a - low, b - other_low) for a, b in zip(mine, theirs, strict=True)]
+    good = [i for i, (a, b) in enumerate(gains) if a >= -EPS and b >= -EPS]
+    if not good:
+        return None
+    return _best([a * b for a, b in gains], [a + b for a, b in gains], mine, good)
 
 
-def _best(ranks: list[tuple[float, float]], mine: list[float], among: list[int] | range) -> Best:
-    best = max(among, key=ranks.__getitem__)
-    return Best(best, min(mine[i] for i in among if ranks[i] == ranks[best]))
+def _best(
+    first: Sequence[float], second: Sequence[float], mine: Sequence[float], among: Sequence[int]
+) -> Best:
+    """The offer with the largest `first`, then the largest `second`, then the best for itself."""
+    for ranks in (first, second):
+        most = max([ranks[i] for i in among]) - EPS
+        among = [i for i in among if ranks[i] >= most]
+    return Best(among[0], mine[among[-1]])
 
 
 def best_price(

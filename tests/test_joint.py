@@ -219,7 +219,8 @@ def test_oracles_heed_what_no_deal_is_worth(
     )
     data = scenario.model_dump()
     for role, low in zip(data["roles"].values(), floors, strict=True):
-        role["no_deal"] = low - 0.5
+        most = sum(role["values"][k] * n for k, n in data["items"].items())
+        role["no_deal"] = min(low, most) - 0.5
     scenario = type(scenario).model_validate(data)
     played = meet(scenario, "nash", "nash")
     solution = WORLDS["item_division"].solve(scenario)
