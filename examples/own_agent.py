@@ -18,7 +18,7 @@ class Half:
 
     def reply(self, observation: Observation) -> Reply:
         space, offer = observation.space, observation.standing
-        assert space is not None and space.offers
+        assert space is not None
         best = space.utilities[0]
         heard = offer is not None and offer.sender != observation.agent
         if heard and space.utility(offer.content, mine=False) >= best / 2:

@@ -4,10 +4,12 @@ asked, 1 for what failed. With `--json`, stdout holds one JSON document and noth
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import shlex
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,7 +171,7 @@ def _report(run: Run, as_json: bool) -> None:
         out.print(f"  moot {command}", soft_wrap=True)
 
 
-def _examples(episodes: Any) -> list[Episode]:
+def _examples(episodes: Iterable[Episode]) -> list[Episode]:
     """The first episode that was completed and the first that was not, else the first two."""
     first: dict[bool, list[Episode]] = {True: [], False: []}
     for episode in episodes:
@@ -215,32 +217,34 @@ def show(
     """List the episodes of a run, or read one as a conversation."""
     from .show import episode_list, transcript
 
-    found: list[Episode] = []
-    more = 0
     if episode is not None:
         out.print(transcript(_episode(run, episode), detail=True))
         return
-    for e in _episodes(run):
-        if len(found) < limit:
-            found.append(e)
-        else:
-            more += 1
+    count = 0
+
+    def counted() -> Iterator[Episode]:
+        nonlocal count
+        for e in _episodes(run):
+            count += 1
+            yield e
+
+    found = heapq.nsmallest(limit, counted(), key=lambda e: e.id)
     if is_transcripts(run):
         out.print(Text(str(run), style="bold"), soft_wrap=True)
     else:
         header = Run.open(run).header
         who = ", ".join(f"{name} = {spec}" for name, spec in header.agents.items())
         out.print(
-            Text(f"{header.name}: {len(found) + more} of {header.episodes} episodes; {who}"),
+            Text(f"{header.name}: {count} of {header.episodes} episodes; {who}"),
             soft_wrap=True,
         )
     out.print(episode_list(found))
-    if more:
-        out.print(f"... and {more} more (--limit)")
+    if count > len(found):
+        out.print(f"... and {count - len(found)} more (--limit)")
     out.print(f"\nRead one: moot show {shlex.quote(str(run))} --episode N", soft_wrap=True)
 
 
-def _episodes(path: Path) -> Any:
+def _episodes(path: Path) -> Iterator[Episode]:
     return load_transcripts(path) if is_transcripts(path) else Run.open(path).episodes()
 
 

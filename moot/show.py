@@ -95,19 +95,21 @@ def _rows(turn: Turn, detail: bool) -> Iterable[tuple[Text, Text]]:
 
 def episode_list(episodes: Iterable[Episode]) -> Table:
     """One line an episode."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("episode", "messages", "illegal"):
-        table.add_column(column, justify="right", no_wrap=True, min_width=len(column))
-    table.add_column("ended", no_wrap=True)
-    table.add_column("points", no_wrap=True)
-    table.add_column("deal", overflow="ellipsis", no_wrap=True, ratio=1)
+    rows: list[tuple[str, ...]] = []
     for e in episodes:
         illegal = sum(t.error is not None for t in e.turns)
         points = ", ".join(f"{a} {u:.4g}" for a, u in e.outcome.utilities.items())
         deal = plain(e.outcome.deal) if e.outcome.deal else ""
-        table.add_row(
-            str(e.id), str(len(e.messages)), str(illegal), str(e.ended), Text(points), Text(deal)
-        )
+        rows.append((str(e.id), str(len(e.messages)), str(illegal), str(e.ended), points, deal))
+    heads = ("episode", "messages", "illegal", "ended", "points", "deal")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i, head in enumerate(heads):
+        # Only the deal gives way where the terminal is narrow.
+        widest = None if head == "deal" else max(len(head), *(len(row[i]) for row in rows), 0)
+        side = "right" if i < 3 else "left"
+        table.add_column(head, justify=side, no_wrap=True, overflow="ellipsis", min_width=widest)
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
 
 
