@@ -107,8 +107,10 @@ class Environment:
         talk, state = self.conversation, self.conversation.state
         who = agent or talk.speaker or self.agents[0]
         judged = self._judge(reply, who) if reply.error is None else None
-        kept = reply if reply.raw is not None or reply.error is not None else None
         said = judged if isinstance(judged, Message) else None
+        kept = reply if reply.raw is not None else None
+        if said is None and kept is None:
+            kept = _recordable(reply)
         error = judged if isinstance(judged, ProtocolError) else None
         turn = trusted(
             Turn, {"agent": who, "state": state, "message": said, "error": error, "reply": kept}
@@ -246,6 +248,14 @@ def _card(scenario: Scenario, protocol: Protocol, world: World, agent: str) -> s
         private,
     )
     return "\n".join(p for p in parts if p)
+
+
+def _recordable(reply: Reply) -> Reply:
+    """The reply as a record can hold it; an agent's program may put anything into a content."""
+    try:
+        return Reply.model_validate_json(reply.model_dump_json(exclude_unset=True))
+    except ValueError:
+        return reply.model_copy(update={"content": None})
 
 
 def _parameters(choice: ProtocolChoice) -> tuple[tuple[str, Any], ...]:

@@ -11,15 +11,17 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Self, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, model_validator
 
 from ...protocols import Content, Ended, Message, Move, Offer, Preferences
 from ..scenario import STRICT, ProtocolChoice, Role, Scenario
 from ..world import Outcome, Solution
 
 MAX_SPLITS = 50_000
+MOST_VALUE = 100
+"""Largest points per item that anyone may claim (a public bound, not a secret)."""
 
 
 class Split(Offer):
@@ -39,8 +41,10 @@ class Values(Preferences):
 class ItemRole(Role):
     """One side of the table."""
 
-    values: dict[str, NonNegativeFloat] = Field(description="Points per item of each kind.")
-    no_deal: float = Field(default=0.0, description="Points when there is no deal.")
+    values: dict[str, Annotated[FiniteFloat, Field(ge=0)]] = Field(
+        description="Points per item of each kind."
+    )
+    no_deal: FiniteFloat = Field(default=0.0, description="Points when there is no deal.")
 
 
 class ItemScenario(Scenario):
@@ -184,7 +188,9 @@ class ItemSpace:
         ]
 
     def told(self) -> Content:
-        return Values(values={k: round(v) for k, v in self._values.items()})
+        # In proportion where a value is larger than may be claimed.
+        scale = MOST_VALUE / max(MOST_VALUE, *self._values.values())
+        return Values(values={k: round(v * scale) for k, v in self._values.items()})
 
 
 @lru_cache(maxsize=4096)
@@ -277,13 +283,8 @@ class ItemDivision:
         if move.content is Offer:
             key, kinds = "take", {k: (0, n) for k, n in items.items()}
         else:
-            key, kinds = "values", dict.fromkeys(items, (0, self.most_value))
+            key, kinds = "values", dict.fromkeys(items, (0, MOST_VALUE))
         return _object({key: _object({k: _integer(low, high) for k, (low, high) in kinds.items()})})
-
-    @property
-    def most_value(self) -> int:
-        """Largest points per item that anyone may claim (a public bound, not a secret)."""
-        return 100
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         items = self.scenario.items
@@ -294,10 +295,9 @@ class ItemDivision:
             legal = ", ".join(f"{k} 0 to {n}" for k, n in items.items())
             return f"take {legal}"
         values = cast(Values, content).values
-        most = self.most_value
-        if values.keys() == items.keys() and all(0 <= v <= most for v in values.values()):
+        if values.keys() == items.keys() and all(0 <= v <= MOST_VALUE for v in values.values()):
             return None
-        return f"values 0 to {most} for {', '.join(items)}"
+        return f"values 0 to {MOST_VALUE} for {', '.join(items)}"
 
     def hear(self, message: Message) -> None:
         if isinstance(message.content, Split):
