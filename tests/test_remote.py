@@ -394,22 +394,24 @@ def test_a_slow_answer_ends_its_own_episode_only(
 
     server.script = script
     begun = time.monotonic()
-    seats = {"ann": pool(timeout=0.6), "bob": ScriptedPool(Agreeable())}
+    seats = {"ann": pool(timeout=2), "bob": ScriptedPool(Agreeable())}
     episodes = {e.id: e for e in play([table(i) for i in range(6)], seats)}
-    assert 0.5 < time.monotonic() - begun < 6
+    assert 1.9 < time.monotonic() - begun < 9
     assert {i for i, e in episodes.items() if e.ended is Ended.AGREED} == {0, 1, 2, 4, 5}
     assert episodes[3].ended is Ended.BROKEN
-    assert episodes[3].why == f"ann: no answer from {server.url} within 0.6 s"
+    assert episodes[3].why == f"ann: no answer from {server.url} within 2 s"
 
 
 def test_waiting_for_a_slot_costs_no_time(server: Server, pool: Callable[..., RemotePool]) -> None:
     def script(n: int, body: dict[str, Any]) -> Answer:
-        time.sleep(0.3)
+        time.sleep(0.4)
         return says(OFFER)
 
     server.script = script
-    replies = gather(pool(concurrency=1, timeout=0.9), [table(i).observe() for i in range(5)])
-    assert [r.error for r in replies] == [None] * 5
+    begun = time.monotonic()
+    replies = gather(pool(concurrency=1, timeout=2), [table(i).observe() for i in range(6)])
+    assert time.monotonic() - begun > 2
+    assert [r.error for r in replies] == [None] * 6
 
 
 def test_concurrency_is_limited(server: Server, pool: Callable[..., RemotePool]) -> None:
@@ -432,7 +434,7 @@ from test_remote import table
 from moot.agents.remote import remote_pool
 pool = remote_pool("tiny", {server.url!r})
 pool.ask(1, table().observe())
-print(pool.poll(0.5))
+print(pool.poll(2.0))
 """
     begun = time.monotonic()
     done = subprocess.run(
