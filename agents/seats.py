@@ -40,6 +40,8 @@ class Seat(NamedTuple):
     spec: str
     pool: Pool
     sees_all: bool = False
+    human: bool = False
+    """A person at this terminal: one dialogue at a time, and nothing else on the screen."""
 
 
 def seat(spec: Spec) -> Seat:
@@ -63,7 +65,7 @@ def seat(spec: Spec) -> Seat:
     if kind == "human" and not name:
         from .human import human_pool
 
-        return Seat(spec, human_pool())
+        return Seat(spec, human_pool(), human=True)
     if kind in KINDS:
         raise MootError(f"agent {spec!r} is incomplete; write {KINDS[kind].split(',')[0]}")
     if head in STRATEGIES:
@@ -112,9 +114,12 @@ def _language(path: str, options: Mapping[str, str]) -> Pool:
 
 
 def _remote(spec: str, name: str, options: Mapping[str, str]) -> Pool:
+    """Asks the server for its models at once, so that a dead one is known before a run begins."""
     model, at, url = name.partition("@")
     if not (model and at and url.startswith(("http://", "https://"))):
         raise MootError(f"agent {spec!r}: write openai:MODEL@http://HOST:PORT/v1")
     from .remote import RemoteOptions, remote_pool
 
-    return remote_pool(model, url, RemoteOptions.parse(options))
+    pool = remote_pool(model, url, RemoteOptions.parse(options))
+    pool.check()
+    return pool

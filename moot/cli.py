@@ -76,7 +76,7 @@ def simulate(
         Path | None, typer.Option(help="Scenarios to play: .jsonl or .jsonl.gz.")
     ] = None,
     episodes: Annotated[
-        int | None, typer.Option(help="How many; default 100, or as many as --data holds.")
+        int | None, typer.Option(help="How many; default 100, all of --data, or 1 for a person.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Keys all randomness.")] = 0,
     out_dir: Annotated[
@@ -132,7 +132,11 @@ def _seats(pairs: list[str]) -> dict[str, str]:
 
 
 def _watch(simulation: Any, wanted: int) -> None:
-    """Play with a progress bar on stderr."""
+    """Play, with a progress bar on stderr unless a person sits there."""
+    if simulation.human:
+        for _ in simulation:
+            pass
+        return
     done, messages = wanted - len(simulation.missing), 0
     completed = 0
     columns = (

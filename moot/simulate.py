@@ -40,16 +40,17 @@ class Simulation:
         concurrent: int = 256,
         command: str = "",
     ) -> None:
-        self.seed, self.concurrent = seed, concurrent
+        self.seed = seed
         self.name, self.source, plain, default = _source(scenario, data)
-        self.episodes = episodes if episodes is not None else default
-        if self.episodes < 1:
-            raise MootError(f"episodes: got {self.episodes}, want a number >= 1")
-        if concurrent < 1:
-            raise MootError(f"concurrent: got {concurrent}, want a number >= 1")
+        for what, number in (("episodes", episodes), ("concurrent", concurrent)):
+            if number is not None and number < 1:
+                raise MootError(f"{what}: got {number}, want a number >= 1")
         first = draw(self.source, seed, 0)
-        self.specs = _specs(first, agents or {})
-        self.seats = seat_all(self.specs)
+        self.seats = seat_all(_specs(first, agents or {}))
+        self.human = any(seat.human for seat in self.seats.values())
+        """A person is at the terminal: one dialogue at a time, and no progress bar beside it."""
+        self.concurrent = 1 if self.human else concurrent
+        self.episodes = episodes or (1 if self.human else default)
         named = {name: seat.spec for name, seat in self.seats.items()}
         Environment(first)  # seats must fit the protocol before anything is written
         asked = {"source": plain, "agents": named, "seed": seed, "episodes": self.episodes}
@@ -105,7 +106,7 @@ def simulate(
     `scenario`: a shipped name, a YAML file, a data file, a mapping or a `Scenario`. `agents`: seat name,
     role or `*` -> agent spec, an object with `reply(observation)`, or a pool; it goes before the
     scenario's own choice. `data`: a file of scenarios to play, one per episode. `episodes`: default
-    100, or as many as `data` holds. `out`: default `runs/NAME-XXXX`. Raises `MootError`.
+    100, or as many as `data` holds, or 1 for a person. `out`: default `runs/NAME-XXXX`. Raises `MootError`.
     """
     simulation = Simulation(
         scenario,
