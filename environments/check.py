@@ -12,24 +12,26 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
-from ..protocols import Act, ContractError, Ended, Observation, Reply
+from ..protocols import Act, ContractError, Ended, Reply
 from .bounds import check_outcome
 from .environment import Environment
 from .episode import Episode
 from .load import Source, draw, load_scenario
 from .play import fork, replay, said
 from .scenario import Scenario, Template
-from .schemas import fits, forbidden, legal_reply, sample
+from .schemas import Mood, fits, forbidden, legal_reply, sample
 from .worlds import WORLDS
 
 LONGEST = 10_000
 """Replies after which an episode counts as endless."""
+MOODS: tuple[Mood, ...] = ("deal", "any", "long")
+"""Of the random play, episode after episode."""
 GARBAGE = (
     "", "I would rather not.", "{", "null", '{"act": 1}', '{"act": "inform", "text": "\\ud800"}',
     '{"act": "propose", "content": {"a": NaN}}', '{"act": "propose", "content": ' + "[" * 5000,
@@ -99,11 +101,6 @@ def _open(scenario: Scenario, seed: int, number: int) -> Environment:
     return Environment(scenario, seed=seed, episode=number, seats={"*": "random"})
 
 
-def _policy(number: int) -> Callable[[Observation], Reply]:
-    """Random legal play; every other episode goes on as long as it can."""
-    return lambda observation: legal_reply(observation, linger=number % 2 == 1)
-
-
 def _turn(table: Environment) -> None:
     """One random legal reply, which must be judged legal."""
     agent = table.speaker
@@ -112,8 +109,7 @@ def _turn(table: Environment) -> None:
     observation = table.observe(agent)
     if not observation.schema()["anyOf"]:
         raise _broken(table, f"{agent} has the floor and no legal reply")
-    reply = _policy(table.episode_id)(observation)
-    turn = table.step(reply)
+    turn = table.step(legal_reply(observation, MOODS[table.episode_id % 3]))
     if turn.message is None:
         raise _broken(table, f"the schema allows what is judged illegal: {turn.error}")
     if len(table.turns) > LONGEST:

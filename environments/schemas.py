@@ -10,9 +10,9 @@ import json
 import math
 import random
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from ..protocols import Ended, Observation, Reply
+from ..protocols import Act, Ended, Observation, Reply
 
 Schema = Mapping[str, Any]
 KNOWN = {
@@ -23,18 +23,29 @@ KNOWN = {
 LETTERS = 'abc xyz "\\{}\n\té€字😀'
 
 
-def legal_reply(observation: Observation, *, linger: bool = False) -> Reply:
+Mood = Literal["any", "long", "deal"]
+"""How to choose among legal moves: any of them; such as do not end the talk; such as lead to a deal."""
+UNFRIENDLY = {Act.CANCEL, Act.FAILURE, Act.REFUSE, Act.REJECT_PROPOSAL}
+
+
+def legal_reply(observation: Observation, mood: Mood = "any") -> Reply:
     """A random legal reply, drawn from the schema of the turn by the turn's own randomness.
 
-    With `linger`, one that does not end the talk where there is another. Half of them come as raw
-    text, as a language model's, half as fields.
+    Half of them come as raw text, as a language model's, half as fields.
     """
     rng = observation.rng("legal reply")
     choices = cast(list[Schema], observation.schema()["anyOf"])
-    if linger:
-        ending = {str(o.move.act) for o in observation.options if isinstance(o.move.then, Ended)}
-        calm = [c for c in choices if c["properties"]["act"]["const"] not in ending]
-        choices = calm or choices
+    by_act: dict[str, list[Schema]] = {}
+    for choice in choices:
+        by_act.setdefault(choice["properties"]["act"]["const"], []).append(choice)
+    avoided: set[str] = set()
+    if mood == "long":
+        avoided = {o.move.act for o in observation.options if isinstance(o.move.then, Ended)}
+    elif mood == "deal":
+        avoided = set(UNFRIENDLY)
+        if Act.ACCEPT_PROPOSAL in by_act and rng.random() < 0.5:
+            avoided = by_act.keys() - {Act.ACCEPT_PROPOSAL}
+    choices = [c for act, cs in by_act.items() if act not in avoided for c in cs] or choices
     fields = cast(dict[str, Any], sample(rng.choice(choices), rng))
     if rng.random() < 0.5:
         return Reply(raw=json.dumps(fields, ensure_ascii=rng.random() < 0.5))
