@@ -53,9 +53,9 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrices_KMN: Tensor, steps: int = 5) -> Tensor:
     """Each matrix with its singular values brought to about 1 (between 0.7 and 1.2)."""
     tall = matrices_KMN.shape[1] > matrices_KMN.shape[2]
-    x = matrices_KMN.mT if tall else matrices_KMN
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = matrices_KMN.transpose(1, 2) if tall else matrices_KMN
+    x = x / (x.square().sum((1, 2), keepdim=True).sqrt() + 1e-7)
     for _ in range(steps):
-        gram = x @ x.mT
+        gram = x @ x.transpose(1, 2)
         x = 3.4445 * x + (2.0315 * gram @ gram - 4.775 * gram) @ x
-    return x.mT if tall else x
+    return x.transpose(1, 2) if tall else x

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -30,7 +30,8 @@ def export(model: Any, tokenizer: PreTrainedTokenizerFast, recipe: BaseModel, ou
     # Not `save_pretrained`, which draws a progress bar: one small file, the output layer tied.
     save_file(dict(model.named_parameters()), new / "model.safetensors", {"format": "pt"})
     model.config.architectures = [type(model).__name__]
-    for part in (model.config, model.generation_config, tokenizer):
+    parts: list[Any] = [model.config, model.generation_config, tokenizer]
+    for part in parts:
         part.save_pretrained(new)
     (new / "recipe.json").write_text(recipe.model_dump_json(indent=1) + "\n")
     for file in sorted(new.iterdir()):
@@ -81,6 +82,12 @@ def where(checkpoint: Path, recipe: dict[str, Any], free: Sequence[str]) -> dict
                 "resume with the same recipe or choose another folder"
             )
     return document["state"]
+
+
+def reopened(out: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of an exported folder."""
+    tokenizer: Any = PreTrainedTokenizerFast
+    return tokenizer.from_pretrained(out)
 
 
 def restore(checkpoint: Path, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> None:

@@ -30,7 +30,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from ..protocols import MootError
 from .dialogues import Lesson, lessons
 from .muon import Muon
-from .nano_checkpoint import export, latest, restore, save, where
+from .nano_checkpoint import export, latest, reopened, restore, save, where
 from .nano_tokenizer import ASSISTANT, END, render, train_tokenizer
 
 WORDS = '"text":"'
@@ -153,9 +153,9 @@ def pretrain(
         )
     else:
         state = where(last, recipe.model_dump(), free=("steps", "save"))
-        tokenizer = cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(out))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+        tokenizer = reopened(out)
+    with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
+        torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
         model: Any = LlamaForCausalLM(_config(recipe, tokenizer))
     model.to(device)
     model.train()
@@ -262,7 +262,7 @@ def _update(
         logits_NV = cast(Tensor, model.lm_head(hidden_BTD[:, :-1][learned_BT.to(device)])).float()
     nll_N = torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="none")
     loss = (weights_N * nll_N).sum() / weights_N.sum()
-    loss.backward()
+    loss.backward()  # pyright: ignore[reportUnknownMemberType]
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
