@@ -84,7 +84,8 @@ def plain(data: object, where: str) -> None:
 def explained(error: ValidationError, model: type[BaseModel], data: object) -> str:
     """The first error in words: `roles.ann.values.food: got -3, want a number >= 0`."""
     found = error.errors(include_url=False)
-    first = found[0]
+    # A misspelt key also leaves another one missing: name the one that was typed.
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     path = _path(first, data)
     where = ".".join(path)
     if first["type"] == "value_error":

@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -46,20 +46,28 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 def main() -> None:
     """Entry point of `moot`."""
     try:
-        app()
+        app(prog_name="moot", standalone_mode=False)
     except MootError as e:
-        err.print(Text.assemble(("moot: ", "bold red"), str(e)), soft_wrap=True)
-        sys.exit(2 if e.usage else 1)
-    except KeyboardInterrupt:
-        err.print("moot: stopped")
-        sys.exit(1)
+        _fail(str(e), 2 if e.usage else 1)
+    except typer.TyperException as e:
+        # The parser's own words on one line; without arguments they are the help.
+        words = e.format_message() if hasattr(e, "format_message") else str(e)
+        if words:
+            _fail(f"{words[0].lower()}{words[1:]} (moot --help)", 2)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped", 1)
     except BrokenPipeError:  # the reader of a pipe, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as e:
         where = f" ({e.filename})" if e.filename else ""
-        err.print(Text(f"moot: {e.strerror or e}{where}"), soft_wrap=True)
-        sys.exit(1)
+        _fail(f"{e.strerror or e}{where}", 1)
+
+
+def _fail(words: str, status: int) -> NoReturn:
+    err.print(Text.assemble(("moot: ", "bold red"), words), soft_wrap=True)
+    sys.exit(status)
 
 
 @app.command()

@@ -1,0 +1,98 @@
+"""Write the tables of fields in the docs from the code itself. `python docs/make.py`; a test runs it dry.
+
+A table stands between `<!-- fields: NAME -->` and `<!-- end -->`. Text around it is written by hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from moot.agents.language import LanguageOptions
+from moot.agents.remote import RemoteOptions
+from moot.environments import WORLDS
+from moot.environments.scenario import Role, Scenario, Template
+
+DOCS = Path(__file__).parent
+
+
+def models() -> dict[str, type[BaseModel]]:
+    """Everything that has a table, by the name in its marker."""
+    found: dict[str, type[BaseModel]] = {
+        m.__name__: m for m in (Scenario, Template, Role, LanguageOptions, RemoteOptions)
+    }
+    for world in WORLDS.values():
+        role = world.Scenario.model_fields["roles"].annotation.__args__[1]
+        for model in (world.Scenario, world.Generator, role):
+            found[model.__name__] = model
+    return found
+
+
+def told(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> the docstring that stands under it, where its description does not say it."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0].body
+    return {
+        above.target.id: " ".join(below.value.value.split())
+        for above, below in itertools.pairwise(body)
+        if isinstance(above, ast.AnnAssign)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+    }
+
+
+def default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return "" if value in (None, "", {}) else f"`{value}`"
+
+
+def table(model: type[BaseModel]) -> str:
+    """One row a field; those that every scenario or role has are told once."""
+    words = told(model)
+    shared = Scenario if issubclass(model, Scenario) else Role if issubclass(model, Role) else None
+    rows = ["| field | default | |", "| --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        if shared is None or shared is model or name not in shared.model_fields:
+            rows.append(
+                f"| `{name}` | {default(field)} | {field.description or words.get(name, '')} |"
+            )
+    return "\n".join(rows)
+
+
+def made(text: str) -> str:
+    """The page with fresh tables."""
+    known = models()
+    return re.sub(
+        r"(<!-- fields: (\w+) -->\n).*?(\n<!-- end -->)",
+        lambda m: m[1] + table(known[m[2]]) + m[3],
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def main() -> None:
+    stale = 0
+    for page in sorted(DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        fresh = made(text)
+        if fresh != text:
+            stale += 1
+            if "--check" not in sys.argv:
+                page.write_text(fresh, encoding="utf-8")
+                print(f"wrote {page.name}")
+    sys.exit(
+        f"{stale} page(s) are stale: python docs/make.py" if "--check" in sys.argv and stale else 0
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m moot` is `moot`."""
+
+from .cli import main
+
+main()

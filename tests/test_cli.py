@@ -1,0 +1,257 @@
+"""The command line as users type it: what it prints, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moot import cli
+from moot.environments.records import Run
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+Moot = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def moot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Moot:
+    """Run the command in an empty folder: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["moot", *words])
+        capsys.readouterr()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as e:
+            status = int(e.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def play(moot: Moot, *more: str, out: str = "run", episodes: int = 12) -> tuple[int, str, str]:
+    return moot("simulate", "deal_or_no_deal", "--agents", "*=scripted:open",
+                "--episodes", str(episodes), "--out", out, *more)  # fmt: skip
+
+
+def test_simulate_says_what_it_does_and_what_comes_next(moot: Moot) -> None:
+    status, out, err = play(moot)
+    assert status == 0
+    assert "deal_or_no_deal: 12 episodes, seed 0; * = scripted:open; into run" in err
+    assert out.count("Episode ") == 2  # two transcripts
+    assert "query-ref" in out or "inform" in out
+    assert "completion_rate" in out
+    assert "95 % interval" in out
+    assert "moot show run --episode 0" in out
+
+
+def test_json_is_one_document_and_nothing_else(moot: Moot) -> None:
+    status, out, _ = play(moot, "--json")
+    document = json.loads(out)
+    assert status == 0
+    assert document["run"] == "run"
+    assert document["episodes"] == 12
+    assert document["metrics"]["completion_rate"]["n"] == 12
+    status, out, _ = moot("score", "run", "--json")
+    assert json.loads(out)["metrics"] == document["metrics"]
+
+
+@pytest.mark.parametrize("kind", ["scenarios", "protocols", "environments", "agents", "metrics"])
+def test_lists(moot: Moot, kind: str) -> None:
+    status, out, _ = moot("list", kind, "--json")
+    rows: list[dict[str, str]] = json.loads(out)
+    assert status == 0
+    assert rows
+    assert all(row["name"] and row["summary"] for row in rows)
+    status, out, _ = moot("list", kind)
+    assert rows[0]["name"] in out
+
+
+def test_show_lists_and_reads(moot: Moot) -> None:
+    play(moot)
+    status, out, _ = moot("show", "run", "--limit", "3")
+    assert status == 0
+    assert "12 of 12 episodes" in out
+    assert "and 9 more" in out
+    status, out, _ = moot("show", "run", "--episode", "5")
+    assert status == 0
+    assert "Episode 5" in out
+    status, _, err = moot("show", "run", "--episode", "99")
+    assert status == 2
+    assert "no episode 99" in err
+
+
+def test_check_replays_a_run_and_finds_what_was_changed(moot: Moot, tmp_path: Path) -> None:
+    play(moot)
+    assert moot("check", "run")[0] == 0
+    file = tmp_path / "run" / "episodes.jsonl"
+    lines = file.read_text().splitlines()
+    episode: dict[str, Any] = json.loads(lines[3])
+    episode["outcome"]["utilities"]["ann"] += 1
+    lines[3] = json.dumps(episode, separators=(",", ":"))
+    file.write_text("\n".join(lines) + "\n")
+    status, _, err = moot("check", "run")
+    assert status == 1
+    assert f"episode {episode['id']}" in err
+
+
+@pytest.mark.parametrize("name", ["camp_site", "deal_or_no_deal", "used_bicycle", "task_market"])
+def test_shipped_scenarios_are_sound(moot: Moot, name: str) -> None:
+    status, out, err = moot("check", name)
+    assert (status, err) == (0, "")
+    assert "sound" in out
+
+
+def test_resume_gives_the_same_episodes(moot: Moot, tmp_path: Path) -> None:
+    play(moot, out="whole")
+    play(moot, out="torn")
+    file = tmp_path / "torn" / "episodes.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:5]) + lines[5][:40])
+    status, _, err = play(moot, "--resume", out="torn")
+    assert status == 0
+    assert "torn" in err
+    whole = {e.id: e.line() for e in Run.open("whole").episodes()}
+    assert {e.id: e.line() for e in Run.open("torn").episodes()} == whole
+    status, _, err = play(moot, "--resume", "--seed", "1", out="torn")
+    assert status == 2
+    assert "seed" in err
+
+
+def test_resume_without_a_folder_finds_the_run(moot: Moot) -> None:
+    command = ("simulate", "camp_site", "*=scripted:random", "--episodes", "6")
+    moot(*command)
+    (folder,) = Path("runs").iterdir()
+    file = folder / "episodes.jsonl"
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
+    status, _, _ = moot(*command, "--resume")
+    assert status == 0
+    assert list(Path("runs").iterdir()) == [folder]
+    assert not Run.open(folder).missing()
+
+
+MISTAKES: dict[str, tuple[list[str], list[str]]] = {
+    "scenario": (["simulate", "camp_sit"], ["camp_sit", "did you mean 'camp_site'"]),
+    "seat": (["simulate", "camp_site", "anna=nano"], ["anna", "did you mean 'ann'"]),
+    "kind": (["simulate", "camp_site", "ann=hg:x"], ["hg:x", "hf"]),
+    "strategy": (["simulate", "camp_site", "*=scripted:liner"], ["liner", "'linear'"]),
+    "bare": (["simulate", "camp_site", "*=linear"], ["did you mean 'scripted:linear'"]),
+    "pair": (["simulate", "camp_site", "--agents", "ann"], ["ROLE=SPEC"]),
+    "twice": (["simulate", "camp_site", "ann=nano", "ann=nano"], ["twice"]),
+    "episodes": (["simulate", "camp_site", "--episodes", "0"], ["episodes", ">= 1"]),
+    "word": (["simulate", "camp_site", "--episodes", "ten"], ["--episodes", "integer"]),
+    "url": (["simulate", "camp_site", "ann=openai:x"], ["openai:MODEL@"]),
+    "data": (["simulate", "deal_or_no_deal", "--data", "none.jsonl"], ["none.jsonl"]),
+    "model": (["simulate", "camp_site", "ann=hf:./empty", "bob=scripted:linear"], ["empty"]),
+    "option": (["simulate", "camp_site", "*=nano?temperatur=1"], ["temperatur", "temperature"]),
+    "list": (["list", "agent"], ["did you mean 'agents'"]),
+    "score": (["score", "nowhere"], ["nowhere"]),
+    "show": (["show", "nowhere"], ["nowhere"]),
+    "check": (["check", "nowhere.yaml"], ["nowhere.yaml"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(moot: Moot, mistake: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words, expected = MISTAKES[mistake]
+    status, out, err = moot(*words)
+    assert status == 2
+    assert out == ""
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1, err
+    for part in expected:
+        assert part in err
+    assert not (tmp_path / "runs").exists()
+
+
+FILES: dict[str, tuple[str, str]] = {
+    "yaml": ("roles: {a: [", "mine.yaml:1"),
+    "type": ("world: item_division\nprotocol: alternating_offers\nitems: {x: two}\nroles: {}", "items.x"),
+    "count": ("world: item_division\nprotocol: alternating_offers\nitems: {x: -2}\nroles: {}", "-2"),
+    "key": ("world: item_division\nprotocol: alternating_offers\nitem: {x: 1}\nroles: {}", "'items'"),
+    "world": ("world: item_divisio\nprotocol: alternating_offers\nroles: {}", "'item_division'"),
+    "empty": ("", "empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FILES)
+def test_a_bad_file_is_one_line(moot: Moot, fault: str, tmp_path: Path) -> None:
+    text, part = FILES[fault]
+    (tmp_path / "mine.yaml").write_text(text)
+    status, _, err = moot("simulate", "mine.yaml")
+    assert status == 2
+    assert "mine.yaml" in err
+    assert part in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_an_existing_run_is_never_written_over(moot: Moot) -> None:
+    play(moot)
+    before = Path("run/episodes.jsonl").read_bytes()
+    status, _, err = play(moot)
+    assert status == 2
+    assert "--resume" in err
+    assert Path("run/episodes.jsonl").read_bytes() == before
+
+
+def test_an_interrupt_keeps_what_was_played(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "moot", "simulate", "deal_or_no_deal", "*=scripted:linear",
+               "--episodes", "200000", "--out", "run"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    file = tmp_path / "run" / "episodes.jsonl"
+    for _ in range(600):
+        if file.exists() and file.stat().st_size > 100_000:
+            break
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "--resume" in err
+    assert "Traceback" not in err
+    assert len(list(Run.open(tmp_path / "run").episodes())) > 10
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the shared data folder is not beside this checkout")
+def test_the_human_reference_row(moot: Moot) -> None:
+    status, out, _ = moot("score", str(DATA / "deal_or_no_deal" / "dialogues.jsonl.gz"), "--json")
+    assert status == 0
+    metrics = json.loads(out)["metrics"]
+    expected = {
+        "completion_rate": 0.7558,
+        "utility": 5.6528,
+        "utility_agreed": 7.4796,
+        "pareto_rate": 0.7758,
+        "messages_per_episode": 4.9744,
+        "words_per_message": 8.886,
+    }
+    for name, value in expected.items():
+        assert metrics[name]["value"] == pytest.approx(value, abs=5e-5)
+        low, high = metrics[name]["ci"]
+        assert low < value < high
+        assert metrics[name]["n"] > 0
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the shared data folder is not beside this checkout")
+def test_scenarios_from_a_data_file(moot: Moot) -> None:
+    file = DATA / "openspiel_bargaining" / "scenarios.jsonl.gz"
+    status, out, _ = moot("simulate", "deal_or_no_deal", "--agents", "*=scripted:nash", "--data",
+                          str(file), "--episodes", "40", "--json")  # fmt: skip
+    assert status == 0
+    assert json.loads(out)["metrics"]["nash_ratio"]["value"] == pytest.approx(1.0)
