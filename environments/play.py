@@ -10,9 +10,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 
-from ..protocols import Message, Pool, Reply, Ticket
+from ..protocols import Message, MootError, Pool, Reply, Ticket
 from .environment import Environment
 from .episode import Episode
 from .scenario import Scenario
@@ -41,7 +40,12 @@ def play(
         speaker = table.speaker
         if speaker is None:
             return False
-        pool = seats.get(speaker) or seats.get(table.roles[speaker]) or seats["*"]
+        for name in (speaker, table.roles[speaker], "*"):
+            if name in seats:
+                break
+        else:
+            raise MootError(f"nobody plays {speaker!r}; seat an agent there or at '*'")
+        pool = seats[name]
         ticket += 1
         open_[ticket] = table
         asked[id(pool)] += 1
@@ -50,7 +54,7 @@ def play(
 
     with _calm_collector():
         while True:
-            for table in islice(waiting, concurrent - len(open_)):
+            while len(open_) < concurrent and (table := next(waiting, None)) is not None:
                 if not ask(table):
                     yield table.episode()
             if not open_:
