@@ -170,20 +170,27 @@ def test_a_manager_rejects_what_costs_more_than_it_is_worth() -> None:
     assert played.ended is Ended.REFUSED
 
 
-def test_who_is_granted_too_much_reports_failure() -> None:
+class Boast:
+    """Bids its costs for every task, whatever its capacity."""
+
+    def reply(self, observation: Any) -> Reply:
+        reply = STRATEGIES["honest"]().reply(observation)
+        if reply.act == Act.PROPOSE:
+            most = len(observation.public["tasks"])
+            bid = {"prices": observation.private["costs"], "most": most}
+            return Reply(act=Act.PROPOSE, content=bid)
+        return reply
+
+
+@pytest.mark.parametrize(("manager", "ended"), [("manager", Ended.FAILED), ("nash", Ended.AGREED)])
+def test_who_is_granted_too_much_reports_failure(manager: str, ended: Ended) -> None:
+    """The oracle knows better than to grant it."""
     scenario = scenario_of({"dig": 10, "weld": 20}, 1)
-
-    class Boast:
-        def reply(self, observation: Any) -> Reply:
-            if observation.may(Act.PROPOSE):
-                bid = {"prices": {"dig": 10, "weld": 20}, "most": 2}
-                return Reply(act=Act.PROPOSE, content=bid)
-            return STRATEGIES["honest"]().reply(observation)
-
-    seats = {"manager": ScriptedPool(STRATEGIES["manager"]()), "bob": ScriptedPool(Boast())}
-    (played,) = play([Environment(scenario)], seats)
-    assert played.ended is Ended.FAILED
-    assert played.outcome.utilities == {"manager": 0.0, "bob": 0.0}
+    seats = {"manager": ScriptedPool(STRATEGIES[manager]()), "bob": ScriptedPool(Boast())}
+    oracles = frozenset({"manager"}) if manager == "nash" else frozenset[str]()
+    (played,) = play([Environment(scenario, sees_all=oracles)], seats)
+    assert played.ended is ended
+    assert played.outcome.utilities["manager"] == (50.0 if ended is Ended.AGREED else 0.0)
 
 
 def test_random_contracting_takes_every_turn_it_may() -> None:

@@ -171,6 +171,9 @@ def test_open_takes_more_than_its_fair_share_and_counters_less() -> None:
     greedy = meet(scenario, Tells({"a": 1, "b": 2}), "open")
     assert greedy.messages[-1].id == 9, "it is taken on the last turn only"
     assert said(greedy, "bob", Act.PROPOSE)[0].take == {"a": 0, "b": 2}
+    greedy = meet(scenario, "open", Tells({"a": 1, "b": 2}))
+    assert greedy.messages[-1].id == 8, "the first seat's last turn is the last but one"
+    assert greedy.outcome.completed
 
 
 @QUICK

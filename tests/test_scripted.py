@@ -300,6 +300,22 @@ def test_micro_concedes_one_step_for_each_new_offer(seed: int, name: str, first:
                 made.append(reply.content)
 
 
+def test_micro_neither_offers_nor_takes_what_no_deal_is_worth() -> None:
+    roles = {name: {"values": {"a": 1}, "no_deal": 5} for name in ("ann", "bob")}
+    scenario = WORLDS["item_division"].Scenario.model_validate(
+        {
+            "protocol": {"name": "alternating_offers", "deadline": 40},
+            "items": {"a": 10},
+            "roles": roles,
+        }
+    )
+    watched = Watched(STRATEGIES["micro"]())
+    moves = iter([*range(6), *[5] * 20])  # one step after the other, down to an even split
+    meet(scenario, Says(lambda space: next(moves)), watched)
+    assert set(offers(watched)) == {10, 9, 8, 7, 6}
+    assert len(watched.log) == 20
+
+
 def test_micro_repeats_different_earlier_offers() -> None:
     """Against one who stops conceding it does not freeze on its last offer."""
     watched = Watched(STRATEGIES["micro"]())

@@ -162,6 +162,10 @@ def test_who_gets_what_is_not_turned_round() -> None:
             assert f"you get {got}" not in text.lower()
             assert f"{left} for me" not in text.lower()
     assert len(seen) == 4
+    takes = offered(BOOKS, Content.model_validate(TAKE))
+    closing = {words(takes, Act.ACCEPT_PROPOSAL, None, chance) for chance in range(3000)}
+    assert f"Deal: I get {digits[1]}." in closing
+    assert f"Good, you get {mine}." in closing
 
 
 @QUICK
