@@ -15,12 +15,22 @@ import pytest
 from golden.__main__ import record
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llguidance import LLMatcher, LLTokenizer
 
-from moot.environments import WORLDS, Environment, Episode, Scenario, Solution, World, replay
+from moot.environments import (
+    WORLDS,
+    Environment,
+    Episode,
+    Scenario,
+    Solution,
+    Template,
+    World,
+    replay,
+)
 from moot.environments import check as checking
 from moot.environments.check import check_environment
-from moot.environments.load import load_scenario
-from moot.environments.schemas import fits, forbidden, sample
+from moot.environments.load import draw, load_scenario
+from moot.environments.schemas import fits, forbidden, legal_reply, sample
 from moot.environments.worlds.item_division import ItemDivision, ItemScenario, ItemSpace
 from moot.environments.worlds.price_bargaining import (
     Limit,
@@ -352,6 +362,36 @@ def test_the_sampler_and_the_validator_of_schemas() -> None:
     assert not fits(schema, {k: v for k, v in one.items() if k != "b"})
     with pytest.raises(ValueError, match="'pattern' is not covered"):
         sample({"type": "string", "pattern": "a+"}, rng)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_decoder_takes_the_same_replies_as_the_judge(world: str) -> None:
+    tokens = LLTokenizer("byte")
+
+    def decodes(matcher: LLMatcher, reply: object) -> bool:
+        ids = tokens.tokenize_str(json.dumps(reply, ensure_ascii=False))
+        matcher.reset()
+        return matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting()
+
+    source, rng = Template(name="decoded", world=world, generate={}), random.Random(world)
+    refused = 0
+    for number in range(4):
+        table = Environment(draw(source, 0, number), episode=number)
+        while table.ended is None:
+            schema = table.observe().schema()
+            matcher = LLMatcher(tokens, LLMatcher.grammar_from_json_schema(json.dumps(schema)))
+            assert not matcher.get_error(), matcher.get_error()
+            for choice in rng.sample(schema["anyOf"], min(3, len(schema["anyOf"]))):
+                good: Any = sample(choice, rng)
+                assert decodes(matcher, good)
+                near = list(forbidden(choice["properties"].get("content", {"const": {}}), rng))
+                for content in rng.sample(near, 5):
+                    bad = {**good, "content": content}
+                    if not fits(schema, bad):
+                        refused += 1
+                        assert not decodes(matcher, bad)
+            table.step(legal_reply(table.observe(), "deal"))
+    assert refused > 100
 
 
 # ---- item division -------------------------------------------------------------------------------
