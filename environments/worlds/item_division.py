@@ -111,15 +111,32 @@ class ItemGenerator(BaseModel):
                 x and y for x, y in zip(a, b, strict=True)
             ):
                 break
-        return ItemScenario(
-            name="item_division",
-            protocol=ProtocolChoice(name="alternating_offers", deadline=self.deadline),  # pyright: ignore[reportCallIssue]
-            items=dict(zip(self.items, counts, strict=True)),
-            roles={
-                seat: ItemRole(values=dict(zip(self.items, v, strict=True)))
-                for seat, v in zip(self.seats, (a, b), strict=True)
-            },
+        # A frame that was validated once, with other numbers: `_tables` has only sound ones.
+        frame, role = _frame(self.items, self.seats, self.deadline)
+        worth = (dict(zip(self.items, map(float, v), strict=True)) for v in (a, b))
+        values = zip(self.seats, worth, strict=True)
+        return frame.model_copy(
+            update={
+                "items": dict(zip(self.items, counts, strict=True)),
+                "roles": {seat: role.model_copy(update={"values": v}) for seat, v in values},
+            }
         )
+
+
+@lru_cache(maxsize=64)
+def _frame(
+    items: tuple[str, ...], seats: tuple[str, str], deadline: int
+) -> tuple[ItemScenario, ItemRole]:
+    """A scenario and a role of which only the numbers are still to be drawn."""
+    role = ItemRole(values=dict.fromkeys(items, 1.0))
+    choice = ProtocolChoice(name="alternating_offers", deadline=deadline)  # pyright: ignore[reportCallIssue]
+    scenario = ItemScenario(
+        name="item_division",
+        protocol=choice,
+        items=dict.fromkeys(items, 1),
+        roles=dict.fromkeys(seats, role),
+    )
+    return scenario, role
 
 
 @lru_cache(maxsize=64)
