@@ -50,7 +50,7 @@ class Scripted:
         else:
             raise MootError(f"scripted agents do not know the world {observation.world!r}")
         text = worded(observation, say.act, say.content, number >> 64) if self.words else ""
-        return Reply(act=say.act, to=say.to, content=say.content, text=text)
+        return Reply.said(say.act, say.content, say.to, text)
 
 
 def boulware(words: bool = True) -> Scripted:

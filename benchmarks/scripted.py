@@ -2,8 +2,10 @@
 
     make bench          or, with the bench extra installed:    python benchmarks/scripted.py
 
-Ours: `scripted:linear` in both seats of deal_or_no_deal, a new scenario every episode, every reply
-validated against protocol and world, every episode written to a run folder. TextArena (SimpleNegotiation
+Ours: `scripted:boulware` in both seats of camp_site (games of about eleven messages, as long as
+TextArena's ten) and `scripted:linear` in deal_or_no_deal (five messages, a new scenario drawn for each);
+agents think and find words, every reply is validated against protocol and world, every episode is
+written to a run folder. TextArena (SimpleNegotiation
 as `ta.make` gives it): observation and step only, the same offer text every turn, nothing validated
 beyond its own regular expression, nothing recorded, no agent. Processor time, rounds in turn, medians.
 
@@ -27,26 +29,26 @@ from moot.environments.records import Run
 
 ROUNDS = 7
 EPISODES = 2000
-SPEC = "scripted:linear"
+GAMES = {"camp_site": "scripted:boulware", "deal_or_no_deal": "scripted:linear"}
 
 
-def tables(episodes: int) -> Iterator[Environment]:
-    source = load_scenario("deal_or_no_deal")
+def tables(name: str, episodes: int) -> Iterator[Environment]:
+    source = load_scenario(name)
     for number in range(episodes):
-        yield Environment(draw(source, 0, number), episode=number, seats={"*": SPEC})
+        yield Environment(draw(source, 0, number), episode=number, seats={"*": GAMES[name]})
 
 
-def ours(episodes: int, concurrent: int) -> tuple[float, list[Episode]]:
+def ours(name: str, episodes: int, concurrent: int) -> tuple[float, list[Episode]]:
     """Seconds per message, and the episodes."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(
             Path(folder) / "run", name="bench", source={}, agents={}, seed=0, episodes=episodes
         )
         played: list[Episode] = []
-        pools = {"*": seat(SPEC).pool}
+        pools = {"*": seat(GAMES[name]).pool}
         start = time.process_time()
         with run:
-            for episode in play(tables(episodes), pools, concurrent=concurrent):
+            for episode in play(tables(name, episodes), pools, concurrent=concurrent):
                 run.append(episode)
                 played.append(episode)
         seconds = time.process_time() - start
@@ -81,28 +83,30 @@ def textarena(games: int) -> float:
 
 
 def main() -> None:
-    mine: list[float] = []
-    theirs: list[float] = []
-    floor: list[float] = []
-    ours(200, 100), textarena(50)  # warm up imports and caches
+    for name in GAMES:
+        ours(name, 200, 100)  # warm up imports and caches
+    textarena(50)
+    times: dict[str, list[float]] = {name: [] for name in (*GAMES, "TextArena", "floor")}
     for _ in range(ROUNDS):
-        seconds, played = ours(EPISODES, 100)
-        mine.append(seconds)
-        floor.append(writing(played))
-        theirs.append(textarena(400))
-    a, b, c = (statistics.median(x) for x in (mine, theirs, floor))
-    ratios = [t / m for m, t in zip(mine, theirs, strict=True)]
-    print(f"moot, validated and recorded   {1 / a:8.0f} messages/s  {a * 1e6:6.1f} us")
-    print(f"TextArena, bare loop           {1 / b:8.0f} steps/s     {b * 1e6:6.1f} us")
-    print(f"floor: writing the episodes    {1 / c:8.0f} messages/s  {c * 1e6:6.1f} us")
-    print(
-        f"ratio {statistics.median(ratios):.2f} (rounds {min(ratios):.2f} to {max(ratios):.2f}); "
-        f"goal 1.5"
-    )
-    print("\nopen at once   us per message")
+        for name in GAMES:
+            seconds, played = ours(name, EPISODES, 100)
+            times[name].append(seconds)
+        times["floor"].append(writing(played))
+        times["TextArena"].append(textarena(400))
+    print("messages (or steps) per second of processor time; medians of", ROUNDS, "rounds")
+    for name, seconds in times.items():
+        middle = statistics.median(seconds)
+        print(f"  {name:16s} {1 / middle:8.0f}   {middle * 1e6:6.1f} us")
+    for name in GAMES:
+        ratios = [t / m for m, t in zip(times[name], times["TextArena"], strict=True)]
+        low, high = min(ratios), max(ratios)
+        print(
+            f"{name} against TextArena: {statistics.median(ratios):.2f} times (rounds {low:.2f} to {high:.2f})"
+        )
+    print("\nepisodes open at once   us per message (camp_site)")
     for concurrent in (1, 10, 100, 1000, 10_000):
-        cost = [ours(max(EPISODES, concurrent), concurrent)[0] for _ in range(3)]
-        print(f"{concurrent:12d}   {statistics.median(cost) * 1e6:6.1f}")
+        cost = [ours("camp_site", max(EPISODES, concurrent), concurrent)[0] for _ in range(3)]
+        print(f"{concurrent:21d}   {statistics.median(cost) * 1e6:6.1f}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -66,16 +67,11 @@ def draw(
         if not source:
             raise MootError("there are no scenarios to draw from: the list is empty")
         return source[episode % len(source)]
-    if source.world not in WORLDS:
-        raise MootError(_unknown_world(source.world))
-    parameters = json.dumps(source.generate, default=str)
-    drawn = _generator(source.world, parameters).draw(Key(seed, episode, "", 0).rng("scenario"))
-    own = ("name", "brief", "agents", "max_text", "patience")
-    given = {name: getattr(source, name) for name in own if name in source.model_fields_set}
-    fields = {name: value for name, value in given.items() if value is not None}
+    generator, fields = _prepared(_Same(source))
+    drawn = generator.draw(Key(seed, episode, "", 0).rng("scenario"))
     if source.protocol is None:
         return drawn.model_copy(update=fields)
-    fields |= {"protocol": source.protocol}
+    fields = {**fields, "protocol": source.protocol}
     fields = {name: getattr(drawn, name) for name in drawn.model_fields_set} | fields
     try:
         # Built anew, not copied: the world must agree with another protocol.
@@ -84,9 +80,30 @@ def draw(
         raise MootError(explained(error, type(drawn), fields)) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Same:
+    """A template as a key of the cache: templates hold dicts, so they are told apart by identity."""
+
+    template: Template
+
+    def __hash__(self) -> int:
+        return id(self.template)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.template is self.template
+
+
 @lru_cache(maxsize=64)
-def _generator(world: str, parameters: str) -> Generator:
-    return cast(Generator, checked(WORLDS[world].Generator, json.loads(parameters), "generate"))
+def _prepared(key: _Same) -> tuple[Generator, dict[str, Any]]:
+    """The template's generator, and the fields that it sets itself in every scenario."""
+    source = key.template
+    if source.world not in WORLDS:
+        raise MootError(_unknown_world(source.world))
+    parameters = json.loads(json.dumps(source.generate, default=str))
+    generator = checked(WORLDS[source.world].Generator, parameters, "generate")
+    own = ("name", "brief", "agents", "max_text", "patience")
+    given = {name: getattr(source, name) for name in own if name in source.model_fields_set}
+    return cast(Generator, generator), {k: v for k, v in given.items() if v is not None}
 
 
 def shipped() -> dict[str, str]:

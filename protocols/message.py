@@ -70,12 +70,23 @@ def trusted(kind: type[Model], fields: dict[str, Any]) -> Model:
     be a quarter of the cost of a message (`model_construct` costs as much as validation).
     """
     record = kind.__new__(kind)
-    set_ = object.__setattr__
-    set_(record, "__dict__", fields)
-    set_(record, "__pydantic_fields_set__", set(fields))
-    set_(record, "__pydantic_extra__", None)
-    set_(record, "__pydantic_private__", None)
+    set_dict(record, fields)
+    set_names(record, set(fields))
+    set_extra(record, None)
+    set_private(record, None)
     return record
+
+
+# What `model_construct` sets too, through the slots themselves: records are frozen.
+set_dict, set_names, set_extra, set_private = (
+    vars(BaseModel)[slot].__set__
+    for slot in (
+        "__dict__",
+        "__pydantic_fields_set__",
+        "__pydantic_extra__",
+        "__pydantic_private__",
+    )
+)
 
 
 class Content(BaseModel):
@@ -166,6 +177,18 @@ class Reply(BaseModel):
     """Calls it took: 1 + retries and repairs."""
     error: str | None = None
     """Why there is no usable reply (raised, timed out, refused by a server). None when there is."""
+
+    @classmethod
+    def said(
+        cls, act: Act, content: Content | dict[str, Any] | None, to: str | None, text: str
+    ) -> Reply:
+        """A structured reply of our own agents: `trusted`, so half the cost of `Reply(...)`."""
+        fields = _BLANK.copy()
+        fields["act"], fields["content"], fields["to"], fields["text"] = act, content, to, text
+        return trusted(cls, fields)
+
+
+_BLANK: dict[str, Any] = {name: field.default for name, field in Reply.model_fields.items()}
 
 
 class ProtocolError(BaseModel):

@@ -287,11 +287,12 @@ class Conversation:
     def say(self, message: Message, move: Move) -> None:
         """Advance by one judged message."""
         self.messages.append(message)
-        if move.act in (Act.PROPOSE, Act.CFP):
+        act, protocol = move.act, self.protocol
+        if act is Act.PROPOSE or act is Act.CFP:
             self.offers[message.sender] = message
-            if move.act == Act.CFP or self.protocol.state[self.state].floor == TURN:
+            if act is Act.CFP or protocol.state[self.state].floor == TURN:
                 self.offer = message
-        elif move.act == Act.REJECT_PROPOSAL and not isinstance(move.to, One):
+        elif act is Act.REJECT_PROPOSAL and not isinstance(move.to, One):
             self.offer = None
         if move.sender_becomes:
             self.standing[message.sender] = move.sender_becomes
@@ -303,11 +304,13 @@ class Conversation:
             return
         if move.then != SAME:
             self.state = move.then
-        self._lead_on()
-        deadline = self.protocol.deadline
-        if self.ended is None and deadline is not None and len(self.messages) >= deadline:
+        if protocol.state[self.state].while_any is not None:
+            self._lead_on()
+            if self.ended is not None:
+                return
+        if protocol.deadline is not None and len(self.messages) >= protocol.deadline:
             self.end(Ended.LIMIT)
-        if self.ended is None:
+        else:
             self.speaker = self._floor()
 
     def _lead_on(self) -> None:

@@ -181,14 +181,19 @@ def _splits(items: tuple[tuple[str, int], ...]) -> tuple[Split, ...]:
     )
 
 
+def _sums(parts: Sequence[Sequence[float]]) -> list[float]:
+    """One of each part added up, in the order of `_splits`."""
+    return list(map(sum, itertools.product(*parts)))
+
+
 class ItemSpace:
     """Every split as one agent judges it, best first (ties: in the order of enumeration)."""
 
     def __init__(self, items: Mapping[str, int], values: Mapping[str, float]) -> None:
         self._items, self._values = items, values
         splits = _splits(tuple(items.items()))
-        worth = [sum(values[k] * n for k, n in s.take.items()) for s in splits]
-        order = sorted(range(len(splits)), key=worth.__getitem__, reverse=True)
+        worth = _sums([[values[k] * c for c in range(n + 1)] for k, n in items.items()])
+        self._order = order = sorted(range(len(splits)), key=worth.__getitem__, reverse=True)
         self.offers: Sequence[Content] = [splits[i] for i in order]
         self.utilities: Sequence[float] = [worth[i] for i in order]
         self._all = sum(values[k] * n for k, n in items.items())
@@ -198,11 +203,9 @@ class ItemSpace:
         return worth if mine else self._all - worth
 
     def partner(self, told: Content) -> Sequence[float]:
-        values, items = cast(Values, told).values, self._items
-        return [
-            sum(values[k] * (items[k] - n) for k, n in cast(Split, o).take.items())
-            for o in self.offers
-        ]
+        values = cast(Values, told).values
+        rest = _sums([[values[k] * (n - c) for c in range(n + 1)] for k, n in self._items.items()])
+        return [rest[i] for i in self._order]
 
     def told(self) -> Content:
         # In proportion where a value is larger than may be claimed.
@@ -307,8 +310,12 @@ class ItemDivision:
         items = self.scenario.items
         if isinstance(content, Split):
             take = content.take
-            if take.keys() == items.keys() and all(0 <= take[k] <= n for k, n in items.items()):
-                return None
+            if take.keys() == items.keys():
+                for kind, count in items.items():  # a plain loop: every offer passes here
+                    if not 0 <= take[kind] <= count:
+                        break
+                else:
+                    return None
             legal = ", ".join(f"{k} 0 to {n}" for k, n in items.items())
             return f"take {legal}"
         values = cast(Values, content).values
