@@ -258,7 +258,7 @@ def _again(record: Episode) -> None:
     back = Episode.model_validate_json(line)
     if back.line() != line or back.scenario != record.scenario:
         raise ContractError(f"{_name(record.scenario)}: episode {record.id} reads back otherwise")
-    table = replay(back.scenario, back)
+    table = replay(back)
     if tuple(table.turns) != record.turns or table.episode().line() != line:
         raise _broken(table, "a replay of the record goes otherwise")
     rng = random.Random(record.id)

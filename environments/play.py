@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from ..protocols import Message, MootError, Pool, Reply, Ticket
 from .environment import Environment
 from .episode import Episode
-from .scenario import Scenario
 
 
 def play(
@@ -88,23 +87,30 @@ def _calm_collector() -> Generator[None]:
 
 
 def replay(
-    scenario: Scenario, episode: Episode, upto: int | None = None, *, seed: int | None = None
+    episode: Episode,
+    upto: int | None = None,
+    *,
+    seed: int | None = None,
+    sees_all: frozenset[str] = frozenset(),
 ) -> Environment:
     """The environment after the first `upto` turns (all, if None) of a recorded episode.
 
     Every recorded reply is judged again; `environment.turns` then equals the record if it is sound.
+    `seed` (default: the episode's own) keys what is drawn from there on; `sees_all` as for
+    `Environment`.
     """
     table = Environment(
-        scenario,
+        episode.scenario,
         seed=episode.seed if seed is None else seed,
         episode=episode.id,
         seats=episode.seats,
+        sees_all=sees_all,
     )
     for turn in episode.turns[:upto]:
-        table.step(
-            said(turn.message) if turn.reply is None and turn.message else turn.reply or Reply(),
-            turn.agent,
-        )
+        reply = turn.reply
+        if reply is None:
+            reply = said(turn.message) if turn.message is not None else Reply()
+        table.step(reply, turn.agent)
     return table
 
 
@@ -117,16 +123,19 @@ def said(message: Message) -> Reply:
 def fork(
     episode: Episode,
     turn: int,
-    change: Reply | Callable[[Environment], Reply] | None = None,
+    change: Message | Reply | Callable[[Environment], Reply] | None = None,
     *,
     seed: int | None = None,
+    sees_all: frozenset[str] = frozenset(),
 ) -> Environment:
     """The episode as it stood before `turn`, with one reply changed: pass it to `play` to go on.
 
     `change` replaces what was said at `turn` (None: the speaker is asked again). With the run's own
     seed the later draws are those of the original, so only the change makes a difference.
     """
-    table = replay(episode.scenario, episode, turn, seed=seed)
+    table = replay(episode, turn, seed=seed, sees_all=sees_all)
+    if isinstance(change, Message):
+        change = said(change)
     if change is not None:
         table.step(change if isinstance(change, Reply) else change(table))
     return table

@@ -48,7 +48,7 @@ def check_run(path: Path) -> Findings:
 
 def _differs(episode: Episode) -> str:
     """The first turn whose replay is not what was recorded, in words; empty if there is none."""
-    table = replay(episode.scenario, episode)
+    table = replay(episode)
     for number, (was, now) in enumerate(zip(episode.turns, table.turns, strict=True)):
         if was.model_dump_json(exclude_none=True) != now.model_dump_json(exclude_none=True):
             return f"turn {number}, {was.agent}: recorded {was.message or was.error}, replay {now}"

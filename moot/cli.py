@@ -292,6 +292,55 @@ def check(
     out.print(Text(summary), soft_wrap=True)
 
 
+@app.command()
+def pretrain(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the model goes.")],
+    steps: Annotated[
+        int | None, typer.Option(help="Updates; default: the shipped recipe's.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Default: the shipped recipe's.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+) -> None:
+    """Train the nano model from nothing, on games that scripted agents play."""
+    import torch
+
+    from .finetune.pretrain import Recipe
+    from .finetune.pretrain import pretrain as train
+
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise MootError(f"--device {device}: want cpu, or cuda where there is a GPU")
+    given = {"steps": steps, "seed": seed}
+    recipe = Recipe(**{k: v for k, v in given.items() if v is not None})
+    columns = (
+        SpinnerColumn(),
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    try:
+        with Progress(*columns, console=err) as progress:
+            task = progress.add_task("", total=recipe.steps, note="playing the first games")
+            for update in train(folder, recipe, device=device, resume=resume):
+                note = f"loss {update.loss:.3f}, {update.tokens / 1e6:.1f} M tokens"
+                progress.update(task, completed=update.step, note=note)
+    except KeyboardInterrupt:
+        raise MootError(
+            f"stopped; what was trained up to the last checkpoint is in {folder}: repeat the command "
+            "with --resume",
+            usage=False,
+        ) from None
+    path = shlex.quote(str(folder))
+    out.print(f"The model lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
+    out.print(
+        f"  moot simulate deal_or_no_deal --agents '*=hf:{path}?temperature=1'", soft_wrap=True
+    )
+
+
 @app.command("list")
 def list_(
     kind: Annotated[

@@ -187,7 +187,7 @@ def test_an_empty_pool_is_still_a_pool() -> None:
 
 def test_episodes_that_are_over_are_handed_back() -> None:
     over = [next(play([table(i)], {"*": Instant()})) for i in range(5)]
-    tables = [replay(e.scenario, e) for e in over]
+    tables = [replay(e) for e in over]
     again = list(play([*tables, table(9)], {"*": Instant()}, concurrent=1))
     assert [e.id for e in again] == [0, 1, 2, 3, 4, 9]
     assert [e.line() for e in again[:5]] == [e.line() for e in over]
@@ -338,7 +338,7 @@ def test_replay_repeats_errors_too() -> None:
     for episode in episodes:
         back = Episode.model_validate_json(episode.line())
         assert back.line() == episode.line()
-        assert replay(back.scenario, back).episode().line() == episode.line()
+        assert replay(back).episode().line() == episode.line()
         for turn in episode.turns:
             assert (turn.error is None) == (turn.message is not None)
             if turn.error is not None:

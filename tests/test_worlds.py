@@ -792,7 +792,7 @@ def test_golden_episodes_are_read_replayed_and_written_byte_for_byte(world: str)
         episode = Episode.model_validate_json(line)
         assert type(episode.scenario) is WORLDS[world].Scenario
         assert episode.line() == line
-        assert replay(episode.scenario, episode).episode().line() == line
+        assert replay(episode).episode().line() == line
         ends.add(episode.ended)
     assert Ended.AGREED in ends
     assert len(ends) >= 3
