@@ -296,7 +296,7 @@ def check(
 def pretrain(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the model goes.")],
     steps: Annotated[
-        int | None, typer.Option(help="Updates; default: the shipped recipe's.")
+        int | None, typer.Option(min=1, help="Updates; default: the shipped recipe's.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Default: the shipped recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
