@@ -113,13 +113,17 @@ class Slab:
             [v[row, :, start:end].clone() for v in self.values],
         )
 
-    def only(self, rows: Sequence[int], first: int, filled: int, slots: int) -> Slab:
-        """A new slab of `slots` slots with these rows, their slots `first` to `filled` moved to 0."""
-        slab = Slab(self.layers, len(rows), slots)
+    def move(self, source: int, target: int, filled: int) -> None:
+        """Put one row into another's place."""
+        for tensor in (*self.keys, *self.values):
+            tensor[target, :, :filled] = tensor[source, :, :filled]
+
+    def grown(self, rows: int, first: int, filled: int, slots: int) -> Slab:
+        """A new slab with the first `rows` rows, their slots `first` to `filled` moved to 0."""
+        slab = Slab(self.layers, rows, slots)
         for mine, theirs in ((slab.keys, self.keys), (slab.values, self.values)):
             for new, old in zip(mine, theirs, strict=True):
-                index = torch.tensor(rows, device=old.device)
-                new[:, :, : filled - first] = old[index, :, first:filled]
+                new[:, :, : filled - first] = old[:rows, :, first:filled]
         return slab
 
 

@@ -6,8 +6,8 @@
 
 A row thinks (if asked to), then speaks under the mask of its legal replies. What it draws turns on its own
 logits and its own random numbers, so a reply is the same in any company, up to floating point. Rows
-that are done are dropped from the batch when enough of them are. New rows do not join a running batch;
-they could: all rows end at the same slot, so joining is a prefill and a `Slab` with both.
+that are done leave the batch at once. New rows do not join a running batch; they could: all rows end at
+the same slot, so joining is a prefill and a `Slab` with both.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from .load import Loaded
 from .render import CLOSE
 from .sampling import Sampling, draw
 
-PREFILL = {"cpu": 2048}
+PREFILL = {"cpu": 1024}
 PREFILL_ELSEWHERE = 16384
 """Tokens per forward of the prefill: enough to be busy, few enough for memory (and a CPU's cache)."""
 ROOM = 64
 """Slots added to the slab when it is full."""
-SHARED = 16
+SHARED = 8
 """Fewest first tokens, common to prompts that are new, that are worth a forward of their own."""
 RULES = "rules"
 """Where they are kept, beside the talks."""
@@ -180,19 +180,17 @@ class Batch:
     def step(self) -> list[Row]:
         """One token for every row; returns those that are now done."""
         rows = self.rows
-        masked = [r.matcher if r.public and not r.done else None for r in rows]
+        masked = [r.matcher if r.public else None for r in rows]
         legal = self.loaded.grammars.legal(masked, self.logits.device)
-        uniforms = [0.0 if r.done or r.pending else r.rng.random() for r in rows]
+        uniforms = [0.0 if r.pending else r.rng.random() for r in rows]
         drawn = draw(self.logits, legal, torch.tensor(uniforms, dtype=torch.float64), self.sampling)
-        finished: list[Row] = []
         for i, row in enumerate(rows):
-            if row.done:
-                continue
             self._advance(row, drawn.ids[i], drawn.logprobs[i], drawn.log_masses[i])
-            if row.done:
-                finished.append(row)
-                self._keep(i)
-        self._drop()
+        done = [i for i, row in enumerate(rows) if row.done]
+        finished = [rows[i] for i in done]
+        for i in done:
+            self._keep(i)
+        self._drop(done)
         if self.rows:
             self._feed()
         return finished
@@ -219,14 +217,13 @@ class Batch:
     def _think(self, row: Row, token: int) -> None:
         """The thought ends with its mark, with an end of the turn, or by force when it is too long."""
         if row.phase is Phase.THINKING:
-            row.thought.append(token)
-            if CLOSE in self.text(row.thought[-LOOK_BACK:]):
-                end = "\n\n"
-            elif token in self.loaded.ends or len(row.thought) >= row.think:
-                end = f"\n{CLOSE}\n\n"
-            else:
+            ended = token in self.loaded.ends
+            if not ended:
+                row.thought.append(token)
+            closed = CLOSE in self.text(row.thought[-LOOK_BACK:])
+            if not closed and not ended and len(row.thought) < row.think:
                 return
-            row.pending.extend(self.loaded.tokenizer.encode(end, add_special_tokens=False))
+            row.pending.extend(self.loaded.form.thought_end(cut=not closed))
             row.phase = Phase.ENDING
         if not row.pending:
             row.phase = Phase.SPEAKING
@@ -254,20 +251,24 @@ class Batch:
             tokens = (row.prompt + row.fed)[: self.filled - self.starts[i]]
             self.kept.add(row.talk, self.slab.take(i, self.starts[i], tokens))
 
-    def _drop(self) -> None:
-        """Leave finished rows out of the slab when they are a quarter of it, and make room when full."""
-        alive = [i for i, row in enumerate(self.rows) if not row.done]
-        if not alive:
-            self.rows = []
-        elif len(alive) <= len(self.rows) * 3 // 4 or self.filled == self.slab.slots:
-            first = min(self.starts[i] for i in alive)
+    def _drop(self, done: Sequence[int]) -> None:
+        """Close up the rows (the last one takes a finished one's place), and make room when all slots are
+        taken, leaving out those before the longest prompt's start."""
+        for i in reversed(done):
+            last = self.rows.pop()
+            start = self.starts.pop()
+            if i < len(self.rows):
+                self.slab.move(len(self.rows), i, self.filled)
+                self.rows[i], self.starts[i] = last, start
+        if self.rows and self.filled == self.slab.slots:
+            first = min(self.starts)
             slots = self.filled - first + ROOM
-            self.slab = self.slab.only(alive, first, self.filled, slots)
+            self.slab = self.slab.grown(len(self.rows), first, self.filled, slots)
             self.filled -= first
-            self.starts = [self.starts[i] - first for i in alive]
-            self.rows = [self.rows[i] for i in alive]
+            self.starts = [start - first for start in self.starts]
 
     def _feed(self) -> None:
-        ids = [[0 if row.done else row.fed[-1]] for row in self.rows]
+        """The tokens just taken go through the model."""
+        ids = [[row.fed[-1]] for row in self.rows]
         self.logits = self._forward(self.slab, self.starts, ids, self.filled)
         self.filled += 1

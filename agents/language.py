@@ -22,13 +22,10 @@ from ..protocols import MootError, Observation, Reply, did_you_mean
 from .cache import Kept
 from .decode import Batch, Row
 from .load import Loaded, load
-from .masks import longest
 from .prompt import chat
 from .render import CLOSE
 from .sampling import Sampling
 
-THOUGHT_ENDS = 8
-"""Tokens that closing a thought may take, at most."""
 UNBOUNDED = 512
 """Tokens of a reply whose schema sets no bound, unless `max_tokens` does."""
 
@@ -150,35 +147,42 @@ class LanguagePool:
 
     def _start(self) -> list[tuple[int, Reply]]:
         """A batch from the questions that wait longest; returns those that have no prompt."""
+        asked = [self._waiting.popleft() for _ in range(min(self.rows, len(self._waiting)))]
+        texts = [self._text(observation) for _, observation in asked]
+        prompts = iter(self.loaded.form.encode([t for t in texts if isinstance(t, str)]))
         failed: list[tuple[int, Reply]] = []
         rows: list[Row] = []
-        while self._waiting and len(rows) < self.rows:
-            ticket, observation = self._waiting.popleft()
-            row = self._row(ticket, observation)
-            if isinstance(row, Reply):
-                failed.append((ticket, row))
-            else:
+        for (ticket, observation), text in zip(asked, texts, strict=True):
+            row = text
+            if isinstance(text, str):
+                row = self._row(ticket, observation, next(prompts))
+            if isinstance(row, Row):
                 rows.append(row)
                 self._running[ticket] = observation
+            elif isinstance(row, Reply):
+                failed.append((ticket, row))
         if rows:
             self._batch = Batch(self.loaded, rows, self.kept, self.options.sampling)
         return failed
 
-    def _row(self, ticket: int, observation: Observation) -> Row | Reply:
-        """The prompt with as much of the talk as fits, and the grammar of the legal replies."""
-        schema, think = observation.schema(), self.options.think
-        bound = longest(schema)
+    def _text(self, observation: Observation, dropped: int = 0) -> str | Reply:
+        try:
+            return self.loaded.form.text(chat(observation, dropped), self.options.think > 0)
+        except Exception as e:  # a chat template raises whatever its author chose
+            return Reply(error=f"the chat template failed: {e}")
+
+    def _row(self, ticket: int, observation: Observation, prompt: list[int]) -> Row | Reply:
+        """The grammar of the legal replies, and the prompt with as much of the talk as fits."""
+        think = self.options.think
+        try:
+            matcher, bound = self.loaded.grammars.start(observation.schema())
+        except ValueError as e:
+            return Reply(error=f"the legal replies have no grammar: {e}")
         # One more for the end mark.
         limit = min(n + 1 for n in (bound or UNBOUNDED, self.options.max_tokens) if n is not None)
-        after = limit + (think + THOUGHT_ENDS if think else 0)
+        after = limit + (think + len(self.loaded.form.thought_end(cut=True)) if think else 0)
         dropped = 0
-        while True:
-            try:
-                prompt = self.loaded.form.ids(chat(observation, dropped), think > 0)
-            except Exception as e:  # a chat template raises whatever its author chose
-                return Reply(error=f"the chat template failed: {e}")
-            if self.context is None or len(prompt) + after <= self.context:
-                break
+        while self.context is not None and len(prompt) + after > self.context:
             if dropped == len(observation.heard):
                 return Reply(
                     prompt_tokens=len(prompt),
@@ -187,10 +191,10 @@ class LanguagePool:
                     f"tokens and the reply up to {after}, but {self.loaded.name} has {self.context}",
                 )
             dropped += 1
-        try:
-            matcher = self.loaded.grammars.matcher(schema)
-        except ValueError as e:
-            return Reply(error=f"the legal replies have no grammar: {e}")
+            text = self._text(observation, dropped)
+            if isinstance(text, Reply):
+                return text
+            prompt = self.loaded.form.encode([text])[0]
         key = observation.key
         rng = np.random.Generator(np.random.Philox(key=key.number("tokens")))
         talk = (key.seed, key.episode, key.agent)

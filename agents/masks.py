@@ -33,22 +33,24 @@ class Grammars:
     def __init__(self, tokenizer: Any, vocab: int, ends: Sequence[int]) -> None:
         self.vocab = vocab
         self.tokens: LLTokenizer = from_tokenizer(tokenizer, n_vocab=vocab, eos_token=list(ends))
-        self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[LLMatcher, int | None]] = OrderedDict()
         self._executor = LLExecutor(num_threads=min(8, os.cpu_count() or 1))
 
-    def matcher(self, schema: dict[str, Any]) -> LLMatcher:
-        """A fresh matcher at the start of a reply. Raises `ValueError` where the schema has no grammar."""
+    def start(self, schema: dict[str, Any]) -> tuple[LLMatcher, int | None]:
+        """A fresh matcher at the start of a reply, and `longest(schema)`. Raises `ValueError` where the
+        schema has no grammar."""
         text = json.dumps(schema, separators=(",", ":"))
         found = self._kept.pop(text, None)
         if found is None:
             grammar = LLMatcher.grammar_from_json_schema(text, overrides=COMPACT)
-            found = LLMatcher(self.tokens, grammar)
-            if found.is_error():
-                raise ValueError(found.get_error().splitlines()[0])
+            matcher = LLMatcher(self.tokens, grammar)
+            if matcher.is_error():
+                raise ValueError(matcher.get_error().splitlines()[0])
             if len(self._kept) >= KEPT:
                 self._kept.popitem(last=False)
+            found = matcher, longest(schema)
         self._kept[text] = found
-        return found.deep_copy()
+        return found[0].deep_copy(), found[1]
 
     def legal(self, matchers: Sequence[LLMatcher | None], device: torch.device) -> Tensor:
         """Legal next tokens (B, V) bool on `device`; a row without a matcher may say anything."""

@@ -18,6 +18,7 @@ from .prompt import ChatTurn
 
 OPEN, CLOSE = "<think>", "</think>"
 TODAY = datetime.date(2026, 1, 1)
+NOW = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 LABELS = {"system": "System", "user": "User", "assistant": "Assistant"}
 
 
@@ -41,13 +42,21 @@ class ChatForm:
     """
     special: re.Pattern[str]
     """Spellings that must not stand in a content."""
+    template: str | None
+    """Its chat template, with today's date replaced."""
 
     @classmethod
     def of(cls, tokenizer: Any, name: str = "the model") -> ChatForm:
         """The form of this tokenizer, found by trying. Raises `MootError` if its template refuses."""
         special = _special(tokenizer)
-        if not getattr(tokenizer, "chat_template", None):
-            return cls(tokenizer, "plain", special)
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.backend_tokenizer.no_truncation()
+        if not tokenizer.chat_template:
+            return cls(tokenizer, "plain", special, None)
+        try:
+            template = NOW.sub(lambda m: repr(TODAY.strftime(m[2])), tokenizer.get_chat_template())
+        except ValueError as e:  # several named templates, none of them the default
+            raise MootError(f"{name}: {str(e).splitlines()[0]}") from e
         trial: list[ChatTurn] = [
             {"role": "system", "content": "seen-rules"},
             {"role": "user", "content": "seen-a"},
@@ -56,7 +65,7 @@ class ChatForm:
         ]
         why = ""
         for style in ("template", "merged"):
-            form = cls(tokenizer, style, special)
+            form = cls(tokenizer, style, special, template)
             try:
                 text = form.text(trial)
             except Exception as e:  # templates raise whatever their authors chose
@@ -86,10 +95,11 @@ class ChatForm:
             text = str(
                 self.tokenizer.apply_chat_template(
                     safe,
+                    chat_template=self.template,
                     tokenize=False,
                     add_generation_prompt=True,
                     enable_thinking=think,
-                    strftime_now=TODAY.strftime,
+                    date_string=TODAY.strftime("%d %b %Y"),
                 )
             )
         opened = text.rstrip().endswith(OPEN)
@@ -100,9 +110,18 @@ class ChatForm:
         return text
 
     def ids(self, turns: Sequence[ChatTurn], think: bool = False) -> list[int]:
-        """`text` as tokens. A template writes its own first token; plain text gets the tokenizer's."""
-        text = self.text(turns, think)
-        return list(self.tokenizer(text, add_special_tokens=self.style == "plain")["input_ids"])
+        """`text` as tokens."""
+        return self.encode([self.text(turns, think)])[0]
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Prompts as tokens. A template writes its own first token; plain text gets the tokenizer's."""
+        backend, plain = self.tokenizer.backend_tokenizer, self.style == "plain"
+        return [e.ids for e in backend.encode_batch_fast(texts, add_special_tokens=plain)]
+
+    def thought_end(self, cut: bool) -> list[int]:
+        """What stands between thought and reply; with `cut`, the closing mark is still to be written."""
+        text = f"\n{CLOSE}\n\n" if cut else "\n\n"
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def harmless(self, content: str) -> str:
         """The content with every special token's spelling broken; other content is left as it is."""

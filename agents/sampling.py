@@ -53,34 +53,34 @@ def draw(logits: Tensor, legal: Tensor, uniforms: Tensor, how: Sampling) -> Draw
     """
     if logits.device.type in NO_DOUBLES:
         logits, legal = logits.cpu(), legal.cpu()
-    scores = logits.double()
-    total = torch.logsumexp(scores, -1)
-    scores = scores.masked_fill(~legal, -torch.inf)
-    mass = torch.logsumexp(scores, -1)
-    log_masses = torch.where(total.isfinite(), mass - total, torch.nan)
+    total = torch.logsumexp(logits.float(), -1).double()
+    scores = logits.double().masked_fill_(~legal, -torch.inf)
+    best, ids = scores.max(-1, keepdim=True)
+    scores -= best
+    weights = scores.exp()
+    log_masses = best[:, 0] + weights.sum(-1).log() - total
+    log_masses = torch.where(best[:, 0] > -torch.inf, log_masses, -torch.inf)
+    log_masses = torch.where(total.isfinite(), log_masses, torch.nan)
     if how.temperature == 0:
-        ids = scores.argmax(-1)
-        logprobs = torch.zeros_like(mass)
+        logprobs = torch.zeros_like(total)
     else:
         if how.temperature != 1:
-            scores = scores / how.temperature
-            mass = torch.logsumexp(scores, -1)
-        weights = _kept(torch.exp(scores - mass[:, None]), how)
+            weights = torch.exp(scores / how.temperature)
+        weights = _kept(weights, how)
         sums = weights.cumsum(-1)
         all_ = sums[:, -1:]
         # u < 1, but u * total may round up to the total, which no cumulated sum exceeds.
         target = torch.minimum(uniforms.to(sums.device)[:, None] * all_, _below(all_))
         ids = torch.searchsorted(sums, target, right=True).clamp_max(sums.shape[-1] - 1)
         logprobs = torch.log(weights.gather(-1, ids) / all_)[:, 0]
-        ids = ids[:, 0]
     # One transfer for all three: each is a synchronisation on an accelerator.
-    stacked: Any = torch.stack((ids.double(), logprobs, log_masses))
+    stacked: Any = torch.stack((ids[:, 0].double(), logprobs, log_masses))
     columns = stacked.tolist()
     return Drawn([int(i) for i in columns[0]], columns[1], columns[2])
 
 
 def _kept(weights: Tensor, how: Sampling) -> Tensor:
-    """Probabilities (B, V) with those outside top-k, top-p, min-p set to 0; not normalised again."""
+    """Weights (B, V), proportional to probabilities, with those outside top-k, top-p, min-p set to 0."""
     if how.top_k and how.top_k < weights.shape[-1]:
         least = weights.topk(how.top_k, -1).values[:, -1:]
         weights = weights.masked_fill(weights < least, 0.0)

@@ -92,16 +92,16 @@ def tokenizer(template: str | None) -> PreTrainedTokenizerFast:
 def model(architecture: str, vocab: int, context: int = 2048, **more: Any) -> Any:
     """A seeded random model; the global generator is left as it was."""
     size: dict[str, Any] = {
-        "vocab_size": vocab, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "vocab_size": vocab, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
         "max_position_embeddings": context, "bos_token_id": 1, "eos_token_id": 0,
     }  # fmt: skip
-    grouped = {**size, "num_key_value_heads": 2, "intermediate_size": 64, "head_dim": 8}
+    grouped = {**size, "num_key_value_heads": 1, "intermediate_size": 64, "head_dim": 16}
     config: Any = {
         "llama": lambda: LlamaConfig(**grouped, **more),
         "qwen3": lambda: Qwen3Config(**grouped, **more),
         "mistral": lambda: MistralConfig(**grouped, sliding_window=WINDOW, **more),
         "gemma3": lambda: Gemma3TextConfig(
-            **grouped, sliding_window=WINDOW, query_pre_attn_scalar=8,
+            **grouped, sliding_window=WINDOW, query_pre_attn_scalar=16,
             layer_types=["sliding_attention", "full_attention"], **more,
         ),
         "gpt2": lambda: GPT2Config(**size, **more),
