@@ -115,7 +115,7 @@ def _gram(a_KRI: Tensor, b_KOR: Tensor) -> Tensor:
         rows, rest = slice(low * r, high * r), slice(low * r, None)
         both = (b[rows] @ b[rest].T).mul_(a[rows] @ a[rest].T)
         g[low:high, low:] = both.view(high - low, r, k - low, r).sum((1, 3), dtype=torch.float64)
-        g[low:, low:high] = g[low:high, low:].T
+        g[high:, low:high] = g[low:high, high:].T
     return g
 
 
@@ -201,7 +201,7 @@ def stacked(lora: Lora, p: Tensor) -> dict[str, Factors]:
 
     Their product is sum p_k s_k B_k A_k, with p as it is.
     """
-    c = (p.to(lora.scale) * lora.scale).view(-1, 1, 1)
+    c = (p.double() * lora.scale.double()).view(-1, 1, 1)
     ranks = numbers(lora.ranks)
     found: dict[str, Factors] = {}
     for name, (a, b) in lora.layers.items():
