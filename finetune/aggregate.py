@@ -15,6 +15,7 @@ LoRA factors are two tensors like any others here; `lora_rules` knows that their
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -90,7 +91,7 @@ def weighted_mean(x_K: Tensor, p: Tensor, name: str = "a tensor") -> Tensor:
     if not bool(here.all()):  # 0 * NaN is NaN: absent rows are not read at all
         x_K, p = x_K[here.to(x_K.device)], p[here]
     wide = x_K.float() if x_K.dtype in (torch.float16, torch.bfloat16) else x_K
-    return (p.to(wide) @ wide.reshape(len(p), -1)).view(x_K.shape[1:])
+    return (p.to(wide) @ wide.reshape(len(p), math.prod(x_K.shape[1:]))).view(x_K.shape[1:])
 
 
 def fedavg(clients: Tensors, weights: Tensor, start: Tensors, state: Tensors) -> Merge:

@@ -144,7 +144,7 @@ def clip_weights(norm: Tensor, p: Tensor, most: float | None = None) -> Tensor:
     limit = float(norm.quantile(0.5)) if most is None else most
     if not limit >= 0:
         raise MootError(f"norm_clip with most={limit}; give a norm of at least 0")
-    return p * (limit / norm.clamp_min(max(limit, 1e-300)))
+    return torch.where(norm > limit, p * limit / norm, p)
 
 
 Judge = Callable[..., Tensor]

@@ -289,7 +289,8 @@ def test_proximal_is_the_gradient_it_says_and_ties_no_clients_together() -> None
     x = {n: t.requires_grad_() for n, t in x.items()}
     terms = proximal(x, anchor, 0.3)
     by_client = [
-        0.15 * sum(float((x[n][k] - anchor[n]).detach().square().sum()) for n in x) for k in range(3)
+        0.15 * sum(float((x[n][k] - anchor[n]).detach().square().sum()) for n in x)
+        for k in range(3)
     ]
     assert terms.tolist() == pytest.approx(by_client)
     terms[1].backward()
