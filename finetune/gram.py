@@ -49,20 +49,25 @@ class Lora(NamedTuple):
 
 
 def paired(
-    tensors: Tensors, scale: Tensor, ranks: Tensor, ends: tuple[str, str] = (".A", ".B")
+    tensors: Tensors, scale: Tensor, ranks: Tensor, ends: tuple[str, str] = (".lora_A", ".lora_B")
 ) -> Lora:
-    """`Lora` from a flat mapping whose names end in `ends`, for A and B. Raises `MootError`."""
+    """`Lora` from a flat mapping whose names end in `ends`, for A and B, without their graphs.
+
+    Raises `MootError` when a tensor has no partner, or `checked` does.
+    """
     a_end, b_end = ends
     layers: dict[str, Factors] = {}
     for name in tensors:
         layer = name.removesuffix(a_end) if name.endswith(a_end) else name.removesuffix(b_end)
         if layer == name or layer + a_end not in tensors or layer + b_end not in tensors:
             raise MootError(f"{name} is not half of a pair *{a_end}, *{b_end}; use a plain rule")
-        layers[layer] = Factors(tensors[layer + a_end], tensors[layer + b_end])
+        layers[layer] = Factors(tensors[layer + a_end].detach(), tensors[layer + b_end].detach())
     return checked(Lora(layers, scale, ranks))
 
 
-def flat(layers: Mapping[str, Factors], ends: tuple[str, str] = (".A", ".B")) -> dict[str, Tensor]:
+def flat(
+    layers: Mapping[str, Factors], ends: tuple[str, str] = (".lora_A", ".lora_B")
+) -> dict[str, Tensor]:
     """The flat mapping of `paired`, back."""
     pairs = [{n + ends[0]: f.a, n + ends[1]: f.b} for n, f in layers.items()]
     return {name: x for pair in pairs for name, x in pair.items()}

@@ -239,8 +239,8 @@ def test_fedit_is_the_mean_of_factors_and_not_of_products() -> None:
     means = average(flat(lora.layers), w)
     for n, f in merged.layers.items():
         for k in range(4):
-            assert close(f.a[k], means[n + ".A"])
-            assert close(f.b[k], means[n + ".B"])
+            assert close(f.a[k], means[n + ".lora_A"])
+            assert close(f.b[k], means[n + ".lora_B"])
     assert merged.residual == {}
     assert not close(models(lora, merged)["q"][0], dense_mean(lora, w)["q"], 1e-2)
 
@@ -371,7 +371,7 @@ def test_hetlora_weighs_by_norm_pads_and_cuts() -> None:
     checked(Lora(merged.layers, lora.scale, lora.ranks))
     still = begun(lora)  # all products are 0: plain weights
     assert close(
-        hetlora(still, w, still, 0).layers["q"].a[1], average(flat(still.layers), w)["q.A"]
+        hetlora(still, w, still, 0).layers["q"].a[1], average(flat(still.layers), w)["q.lora_A"]
     )
 
 
@@ -463,8 +463,8 @@ def test_malformed_adapters() -> None:
         checked(Lora(lora.layers, lora.scale, torch.tensor([2, 4])))
     with pytest.raises(MootError, match="need a layer"):
         checked(Lora({}, lora.scale, lora.ranks))
-    with pytest.raises(MootError, match=r"q\.A is not half of a pair"):
-        paired({"q.A": f.a}, lora.scale, lora.ranks)
+    with pytest.raises(MootError, match=r"q\.lora_A is not half of a pair"):
+        paired({"q.lora_A": f.a}, lora.scale, lora.ranks)
     assert paired(flat(lora.layers), lora.scale, lora.ranks).layers.keys() == lora.layers.keys()
     f.b[0, 4, 2] = 1e-3
     with pytest.raises(MootError, match="up: client 0 has numbers beyond its rank 2"):
