@@ -45,7 +45,7 @@ class Lora(NamedTuple):
     scale: Tensor
     """(K,), alpha / r or alpha / sqrt(r)."""
     ranks: Tensor
-    """(K,), whole numbers from 1 to r."""
+    """(K,), whole numbers from 1 to r. Scales, ranks and weights live on the CPU, as Grams do."""
 
 
 def paired(
@@ -99,21 +99,20 @@ def checked(lora: Lora) -> Lora:
 
 def gram(lora: Lora) -> Tensor:
     """G (K, K), float64: inner products of the clients' scale_k B_k A_k, all layers together."""
-    total = sum(_gram(f.a, f.b) for f in lora.layers.values())
-    s = lora.scale.to(torch.float64)
-    return torch.as_tensor(total) * s[:, None] * s
+    total = torch.stack([_gram(f.a, f.b.mT).cpu() for f in lora.layers.values()]).sum(0)
+    s = lora.scale.cpu().to(torch.float64)
+    return total * s[:, None] * s
 
 
 def plain_gram(clients: Tensors) -> Tensor:
     """G (K, K), float64, for plain tensors (K, ...): inner products of all of them together."""
     rows = (x.reshape(len(x), -1) for x in clients.values())
-    return torch.stack([(x @ x.T).to(torch.float64) for x in rows]).sum(0)
+    return torch.stack([(x @ x.T).cpu().to(torch.float64) for x in rows]).sum(0)
 
 
-def _gram(a_KRI: Tensor, b_KOR: Tensor) -> Tensor:
+def _gram(a_KRI: Tensor, b_KRO: Tensor) -> Tensor:
     k, r = a_KRI.shape[:2]
-    a = a_KRI.reshape(k * r, -1)
-    b = b_KOR.transpose(1, 2).reshape(k * r, -1)
+    a, b = a_KRI.reshape(k * r, -1), b_KRO.reshape(k * r, -1)
     g = torch.zeros(k, k, dtype=torch.float64, device=a.device)
     for low in range(0, k, BLOCK):
         high = min(low + BLOCK, k)
@@ -144,7 +143,7 @@ def norms(g: Tensor) -> Tensor:
 
 def product_norms(lora: Lora) -> Tensor:
     """||scale_k B_k A_k||_F over all layers (K,), float64: the diagonal of G alone, cheaper."""
-    squares = [((f.b.mT @ f.b) * (f.a @ f.a.mT)).sum((1, 2)) for f in lora.layers.values()]
+    squares = [((f.b.mT @ f.b) * (f.a @ f.a.mT)).sum((1, 2)).cpu() for f in lora.layers.values()]
     total = torch.stack(squares).to(torch.float64).sum(0)
     return lora.scale.abs().to(total) * total.clamp_min(0).sqrt()
 
@@ -168,8 +167,11 @@ def centred(lora: Lora, weights: Tensor) -> dict[str, Factors]:
     p = shares(weights, len(lora.scale))
     found: dict[str, Factors] = {}
     for name, (a, b) in lora.layers.items():
-        b = b * lora.scale.to(b).view(-1, 1, 1)
-        found[name] = Factors(a - weighted_mean(a, p, name), b - weighted_mean(b, p, name))
+        # Kept as (K, r, out), which is how Grams read it; large copies cost more than the arithmetic.
+        rows = b.mT.clone(memory_format=torch.contiguous_format)
+        rows *= lora.scale.to(b).view(-1, 1, 1)
+        rows -= weighted_mean(rows, p, name)
+        found[name] = Factors(a - weighted_mean(a, p, name), rows.mT)
     return found
 
 
@@ -184,7 +186,7 @@ def layer_errors(lora: Lora, weights: Tensor) -> dict[str, float]:
     errors: dict[str, float] = {}
     for name, f in lora.layers.items():
         ours = centred(Lora({name: f}, lora.scale, lora.ranks), p)[name]
-        errors[name] = float((p @ _gram(ours.a, ours.b) @ p).clamp_min(0).sqrt())
+        errors[name] = float((p @ _gram(ours.a, ours.b.mT).to(p) @ p).clamp_min(0).sqrt())
     return errors
 
 
@@ -206,15 +208,13 @@ def stacked(lora: Lora, p: Tensor) -> dict[str, Factors]:
 
     Their product is sum p_k s_k B_k A_k, with p as it is.
     """
-    c = (p.double() * lora.scale.double()).view(-1, 1, 1)
     ranks = numbers(lora.ranks)
+    c = (p.double() * lora.scale.double()).repeat_interleave(lora.ranks)
     found: dict[str, Factors] = {}
     for name, (a, b) in lora.layers.items():
-        b = b * c.to(b)
-        found[name] = Factors(
-            torch.cat([a[k, :r] for k, r in enumerate(ranks)]),
-            torch.cat([b[k, :, :r] for k, r in enumerate(ranks)], 1),
-        )
+        wide = torch.cat([b[k, :, :r] for k, r in enumerate(ranks)], 1)
+        wide *= c.to(b)
+        found[name] = Factors(torch.cat([a[k, :r] for k, r in enumerate(ranks)]), wide)
     return found
 
 

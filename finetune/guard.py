@@ -29,24 +29,25 @@ class SetAside(NamedTuple):
 
 
 def set_aside(
-    uploads: Mapping[str, Tensors], start: Tensors, *, times: float = 1000.0
+    uploads: Mapping[str, Tensors], sent: Mapping[str, Tensors], *, times: float = 1000.0
 ) -> list[SetAside]:
-    """Clients whose tensors do not fit `start` (...), are not finite, or moved absurdly far, in order.
+    """Clients whose tensors do not fit what they were `sent`, are not finite, or moved absurdly far.
 
-    A client is absurd when its update, ||x_k - x|| over all tensors, is more than `times` the median
-    of the updates that moved at all (the lower one of two). Raises `MootError` when nobody is left:
-    then the last good state is the one to keep.
+    Both mappings are client -> name -> tensor (...); rows of a stack cost no copy. A client is absurd
+    when its update, ||x_k - x|| over all tensors, is more than `times` the median of the updates that
+    moved at all (the lower one of two). Records come in the order of `uploads`. Raises `MootError` when
+    nobody is left: then the last good state is the one to keep.
     """
     if not times > 1:
         raise MootError(f"times={times}; an absurd update is more than once the median")
     found: dict[str, SetAside] = {}
     moved: dict[str, Tensor] = {}
     for client, tensors in uploads.items():
-        wrong = _wrong(client, tensors, start)
+        wrong = _wrong(client, tensors, sent[client])
         if wrong:
             found[client] = wrong
         else:
-            moved[client] = _distance(tensors, start)
+            moved[client] = _distance(tensors, sent[client])
     typical = [norm for norm in moved.values() if norm > 0]
     if typical:
         most = times * torch.stack(typical).median()

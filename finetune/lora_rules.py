@@ -69,7 +69,7 @@ def flora(lora: Lora, weights: Tensor, start: Lora, number: int) -> Merged:
     B = 0; the paper draws A again, which a caller may do, since the product is 0 whatever A is.
     """
     p = _ready(lora, weights)
-    anew = {n: Factors(f.a, torch.zeros_like(f.b)) for n, f in start.layers.items()}
+    anew = {n: Factors(f.a, f.b.new_zeros(()).expand_as(f.b)) for n, f in start.layers.items()}
     return Merged(anew, stacked(present(lora, p > 0), p[p > 0]))
 
 
@@ -136,16 +136,12 @@ def fedsa(lora: Lora, weights: Tensor, start: Lora, number: int) -> Merged:
     """
     p = _ready(lora, weights, equal_ranks="fedsa")
     here = (p > 0).view(-1, 1, 1)
-    return Merged(
-        {
-            n: Factors(
-                weighted_mean(f.a, p, n).to(f.a.dtype).expand_as(f.a),
-                torch.where(here.to(f.b.device), f.b, start.layers[n].b),
-            )
-            for n, f in lora.layers.items()
-        },
-        {},
-    )
+    layers: dict[str, Factors] = {}
+    for name, (a, b) in lora.layers.items():
+        if not bool(here.all()):
+            b = torch.where(here.to(b.device), b, start.layers[name].b)
+        layers[name] = Factors(weighted_mean(a, p, name).to(a.dtype).expand_as(a), b)
+    return Merged(layers, {})
 
 
 def fedsb(
@@ -211,6 +207,8 @@ def _handed(lora: Lora, a_KRI: Tensor, b_KOR: Tensor, p_a: Tensor, p_b: Tensor) 
 
 def _cut(lora: Lora, f: Factors) -> Factors:
     """Zero beyond each client's rank."""
+    if min(numbers(lora.ranks)) == f.a.shape[1]:
+        return f
     kept = torch.arange(f.a.shape[1], device=f.a.device) < lora.ranks.to(f.a.device)[:, None]
     return Factors(f.a * kept[:, :, None], f.b * kept[:, None, :])
 

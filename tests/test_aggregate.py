@@ -363,7 +363,7 @@ def uploads(k: int = 4) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]
 )
 def test_the_guard_says_why(reason: str, detail: str) -> None:
     sent, start = uploads()
-    assert set_aside(sent, start) == []
+    assert set_aside(sent, dict.fromkeys(sent, start)) == []
     w = sent["c2"]["layer.1.w"]
     if reason == "missing":
         del sent["c2"]["layer.1.w"]
@@ -373,7 +373,7 @@ def test_the_guard_says_why(reason: str, detail: str) -> None:
         bad = w.clone()
         bad[3] = {"nan": float("nan"), "infinite": float("-inf"), "large": 1e4}.get(reason, 0.0)
         sent["c2"]["layer.1.w"] = {"shape": w[:4], "dtype": w.float()}.get(reason, bad)
-    (record,) = set_aside(sent, start)
+    (record,) = set_aside(sent, dict.fromkeys(sent, start))
     assert (record.client, record.reason) == ("c2", reason)
     assert re.search(detail, record.detail)
     assert without(torch.ones(4), list(sent), [record]).tolist() == [1, 1, 0, 1]
@@ -385,11 +385,22 @@ def test_the_guard_lets_the_still_and_the_lively_pass() -> None:
     sent["c0"] = dict(start)
     sent["c1"] = dict(start)
     sent["c2"] = dict(start)
-    assert set_aside(sent, start) == []
+    assert set_aside(sent, dict.fromkeys(sent, start)) == []
     single = {c: {n: t.float() for n, t in ts.items()} for c, ts in uploads()[0].items()}
     single["c3"]["layer.0.w"] = torch.full((3, 4), 1e30)
-    (record,) = set_aside(single, {n: t.float() for n, t in start.items()})
+    (record,) = set_aside(single, {c: {n: t.float() for n, t in start.items()} for c in single})
     assert record.reason == "large"
+
+
+def test_updates_are_measured_from_what_each_client_was_sent() -> None:
+    """A personal part far from the others' is not an update."""
+    sent, start = uploads()
+    before = dict.fromkeys(sent, start)
+    before["c1"] = {n: t + 1e6 for n, t in start.items()}
+    sent["c1"] = {n: t + 1e6 for n, t in sent["c1"].items()}
+    assert set_aside(sent, before) == []
+    (record,) = set_aside(sent, dict.fromkeys(sent, start))
+    assert record.client == "c1"
 
 
 def test_all_bad_is_an_error_that_says_so() -> None:
@@ -397,7 +408,7 @@ def test_all_bad_is_an_error_that_says_so() -> None:
     for tensors in sent.values():
         tensors["layer.1.w"] = tensors["layer.1.w"] * float("nan")
     with pytest.raises(MootError, match=r"no client of 2 .*c0: layer.1.w has NaN"):
-        set_aside(sent, start)
+        set_aside(sent, dict.fromkeys(sent, start))
 
 
 def test_a_rule_is_found_by_name() -> None:

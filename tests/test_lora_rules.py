@@ -31,6 +31,7 @@ from moot.finetune.gram import (
     svd,
     with_start,
 )
+from moot.finetune.lora_robust import RULES as ROBUST
 from moot.finetune.lora_rules import (
     RULES,
     Merged,
@@ -425,6 +426,19 @@ def test_every_rule_leaves_a_single_client_as_it_is(name: str) -> None:
         assert close(x, dense(lora)[n])
 
 
+@pytest.mark.parametrize("name", [*RULES, *ROBUST])
+@pytest.mark.parametrize("ranks", [[1], [3, 3, 3], [1, 1, 1, 1]])
+def test_no_rule_writes_into_what_it_is_given(name: str, ranks: list[int]) -> None:
+    """Views abound: with one client, or with rank 1, a transposed tensor is its own copy."""
+    lora, kw = setting(name, drawn(24, ranks))
+    start = drawn(25, ranks)
+    before = [x.clone() for layers in (lora.layers, start.layers) for x in flat(layers).values()]
+    gram(lora), aggregation_error(lora, torch.ones(len(ranks)))
+    ({**RULES, **ROBUST})[name].function(lora, torch.ones(len(ranks)), start, 0, **kw)
+    after = [x for layers in (lora.layers, start.layers) for x in flat(layers).values()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
 @pytest.mark.parametrize("name", [n for n in RULES if n != "fedsa"])
 def test_every_client_counts_by_its_weight(name: str) -> None:
     """The hazard of a rule that keeps only client 0: move the last one, and everybody moves."""
@@ -452,6 +466,27 @@ def test_rules_for_equal_ranks_say_what_to_use_instead(name: str) -> None:
     kw = {"basis": {}} if name == "fedsb" else {}
     with pytest.raises(MootError, match=rf"{name} needs equal ranks.*\[2, 3\]; use flexlora"):
         RULES[name].function(lora, torch.ones(2), begun(lora), 0, **kw)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", RULES)
+def test_factors_on_a_gpu_give_the_same(name: str) -> None:
+    lora, kw = setting(name, drawn(23, [3] * 4))
+    w, start = torch.tensor([1.0, 0, 2, 3]), begun(lora)
+    here, there = (
+        RULES[name].function(x, w, y, 0, **kw)
+        for x, y in ((lora, start), (on(lora, "cuda"), on(start, "cuda")))
+    )
+    back = Merged(*({n: Factors(f.a.cpu(), f.b.cpu()) for n, f in part.items()} for part in there))
+    for n, x in models(lora, here).items():
+        assert close(models(lora, back)[n], x)
+    assert aggregation_error(on(lora, "cuda"), w) == pytest.approx(aggregation_error(lora, w))
+
+
+def on(lora: Lora, device: str) -> Lora:
+    layers = {n: Factors(f.a.to(device), f.b.to(device)) for n, f in lora.layers.items()}
+    return Lora(layers, lora.scale, lora.ranks)
 
 
 def test_malformed_adapters() -> None:

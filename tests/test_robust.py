@@ -236,6 +236,15 @@ def test_one_client_alone_is_the_model(name: str) -> None:
     assert torch.allclose(run(RULES[name].function, x), rows(x)[0])
 
 
+@pytest.mark.parametrize("name", [*RULES, *PLAIN])
+def test_no_rule_writes_into_what_it_is_given(name: str) -> None:
+    x, start = cloud(7, 3), {n: t[0] for n, t in cloud(8, 1).items()}
+    before = torch.cat([rows(x).flatten(), row(start)])
+    kw = {"steps": torch.ones(3), "client_lr": torch.ones(3)} if name == "scaffold" else {}
+    ({**RULES, **PLAIN})[name].function(x, torch.tensor([1.0, 2, 3]), start, {}, **kw)
+    assert torch.equal(torch.cat([rows(x).flatten(), row(start)]), before)
+
+
 def test_names_do_not_clash() -> None:
     assert not RULES.keys() & PLAIN.keys()
     assert lora_robust.RULES.keys() == RULES.keys() - {"median", "trimmed_mean"}
