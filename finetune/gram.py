@@ -148,11 +148,24 @@ def product_norms(lora: Lora) -> Tensor:
     return lora.scale.abs().to(total) * total.clamp_min(0).sqrt()
 
 
-def with_start(lora: Lora, start: Lora) -> Lora:
-    """The clients, and after them, as client K + 1, the first client of `start`.
+def update_norms(lora: Lora, start: Lora) -> Tensor:
+    """||M_k - M_k0||_F over all layers (K,), float64, with M = scale B A and M_k0 what k was sent.
 
-    Inner products of updates B_k A_k - B_0 A_0 then follow by `about`.
+    M - M_0 = (B - B_0) A + B_0 (A - A_0), scales inside B: small updates of large adapters are not lost.
     """
+    s, s_0 = lora.scale.view(-1, 1, 1), start.scale.view(-1, 1, 1)
+    squares: list[Tensor] = []
+    for name, (a, b) in lora.layers.items():
+        a_0, b_0 = start.layers[name].a, start.layers[name].b * s_0.to(b)
+        d_b, d_a = b * s.to(b) - b_0, a - a_0
+        pairs = ((d_b, a, d_b, a, 1), (d_b, a, b_0, d_a, 2), (b_0, d_a, b_0, d_a, 1))
+        parts = [n * ((x.mT @ u) * (y @ v.mT)).sum((1, 2)).double() for x, y, u, v, n in pairs]
+        squares.append(torch.stack(parts).sum(0).cpu())
+    return torch.stack(squares).sum(0).clamp_min(0).sqrt()
+
+
+def with_start(lora: Lora, start: Lora) -> Lora:
+    """The clients, and after them, as client K + 1, the first client of `start`."""
     layers = {
         name: Factors(*(torch.cat([new, old[:1]]) for new, old in zip(f, start.layers[name], strict=True)))
         for name, f in lora.layers.items()

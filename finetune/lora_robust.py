@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .aggregate import Rule, shares
-from .gram import Factors, Lora, checked, distances, gram, present, with_start
+from .gram import Factors, Lora, checked, distances, gram, present, update_norms, with_start
 from .lora_rules import Merged, flexlora
 from .robust import (
     Judge,
@@ -23,7 +23,6 @@ from .robust import (
     krum_weights,
     multi_krum_weights,
     rfa_weights,
-    update_norms,
 )
 
 Merging = Callable[[Lora, Tensor, Lora, int], Merged]
@@ -74,13 +73,13 @@ def norm_clip(
     """
     p = shares(weights, len(lora.scale))
     here = p > 0
-    checked(present(lora, here))
-    more = with_start(lora, start)
-    g = gram(present(more, torch.cat([here, here.new_ones(1)])))
+    some = checked(present(lora, here))
     w = torch.zeros(len(p) + 1, dtype=p.dtype, device=p.device)
-    w[:-1][here] = clip_weights(update_norms(g), p[here], most)
+    w[:-1][here] = clip_weights(update_norms(some, present(start, here)), p[here], most)
     w[-1] = 1 - w.sum()
-    layers, residual = merge(more, w.clamp_min(0), with_start(start, start), number)
+    layers, residual = merge(
+        with_start(lora, start), w.clamp_min(0), with_start(start, start), number
+    )
     return Merged({n: Factors(f.a[:-1], f.b[:-1]) for n, f in layers.items()}, residual)
 
 

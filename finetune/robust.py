@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..protocols import MootError
 from .aggregate import Merge, Rule, Tensors, average, shares, weighted_mean
-from .gram import about, distances, norms, plain_gram
+from .gram import distances, norms, plain_gram
 
 CHUNK = 1 << 18
 """Numbers per client that are sorted at once."""
@@ -206,13 +206,6 @@ def norm_clip(
     c = clip_weights(norms(plain_gram(moved)), p[here], most)
     new = {n: start[n] + weighted_mean(x, c, n).to(x.dtype) for n, x in moved.items()}
     return Merge(new, {})
-
-
-def update_norms(g: Tensor) -> Tensor:
-    """||x_k - x|| (K,) from G (K + 1, K + 1) of the clients and, last, of x (see `with_start`)."""
-    first = torch.zeros(len(g), dtype=g.dtype, device=g.device)
-    first[-1] = 1
-    return norms(about(g, first))[:-1]
 
 
 RULES: dict[str, Rule] = {
