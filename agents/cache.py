@@ -3,7 +3,8 @@
 `transformers` grows its cache by concatenation, which copies all of it for every token; here each layer is
 one buffer with room to spare, written in place. All rows end at the same slot (left padding), so a
 sliding window counted in slots is right for each of them; every layer keeps all slots and leaves windows
-to the model's own masks. Left out: paging, and layers whose state is not keys and values.
+to the model's own masks. Models that also keep other state (convolutions, linear attention) go through
+the library's own cache, one row at a time. Left out: paging.
 
 An agent's prompt at its next turn starts with the tokens of this one, so a finished row leaves its keys
 and values in a `Kept` store and only what was said since is computed.
@@ -85,16 +86,23 @@ class Past:
 
 
 class Slab:
-    """Keys and values of `rows` rows with `slots` slots each; zeros until written."""
+    """Keys and values of `rows` rows with `slots` slots each; zeros until written.
 
-    def __init__(self, layers: Sequence[LayerShape], rows: int, slots: int) -> None:
-        self.rows, self.slots = rows, slots
-        self.layers = layers
+    Without layers it stands for `whole`, a cache of one row that nothing is taken out of.
+    """
+
+    def __init__(
+        self, layers: Sequence[LayerShape], rows: int, slots: int, whole: Cache | None = None
+    ) -> None:
+        self.slots = slots
+        self.layers, self.whole = layers, whole
         self.keys = [_zeros(s, rows, slots, s.keys) for s in layers]
         self.values = [_zeros(s, rows, slots, s.values) for s in layers]
 
     def window(self, first: int, last: int, filled: int) -> Cache:
         """Rows `first` to `last` (exclusive) as a cache in which `filled` slots are taken."""
+        if self.whole is not None:
+            return self.whole
         pairs = zip(self.keys, self.values, strict=True)
         return Cache(layers=[_Window(k[first:last], v[first:last], filled) for k, v in pairs])
 
@@ -120,7 +128,7 @@ class Slab:
 
     def grown(self, rows: int, first: int, filled: int, slots: int) -> Slab:
         """A new slab with the first `rows` rows, their slots `first` to `filled` moved to 0."""
-        slab = Slab(self.layers, rows, slots)
+        slab = Slab(self.layers, rows, slots, self.whole)
         for mine, theirs in ((slab.keys, self.keys), (slab.values, self.values)):
             for new, old in zip(mine, theirs, strict=True):
                 new[:, :, : filled - first] = old[:rows, :, first:filled]

@@ -26,7 +26,7 @@ from torch import Tensor
 from .cache import Kept, Past, Slab, common
 from .load import Loaded
 from .render import CLOSE
-from .sampling import Sampling, draw
+from .sampling import Sampling, draw, judged_on
 
 PREFILL = {"cpu": 1024}
 PREFILL_ELSEWHERE = 16384
@@ -119,7 +119,7 @@ class Batch:
         self.rows = sorted(rows, key=lambda r: (need[id(r)], len(r.prompt)))
         longest = max(len(r.prompt) for r in rows)
         self.filled: int = longest
-        self.slab = Slab(self.loaded.layers, len(rows), longest + ROOM)
+        self.slab = self.loaded.slab(len(rows), longest + ROOM)
         self.starts = [longest - len(r.prompt) for r in self.rows]
         budget = PREFILL.get(self.loaded.device.type, PREFILL_ELSEWHERE)
         logits: list[Tensor] = []
@@ -154,7 +154,7 @@ class Batch:
         shared = common(new) if len(new) > 1 else 0
         if shared >= SHARED:
             tokens = new[0][:shared]
-            slab = Slab(self.loaded.layers, 1, shared)
+            slab = self.loaded.slab(1, shared)
             self._forward(slab, [0], [tokens], 0)
             self.kept.add(RULES, slab.take(0, 0, tokens))
 
@@ -174,7 +174,8 @@ class Batch:
         slots = torch.arange(filled + tokens.shape[1], device=device)[None]
         cache = slab.window(first, first + len(ids), filled)
         positions = (slots[:, filled:] - begin).clamp_min(0)
-        return self.loaded.next_logits(tokens, slots >= begin, positions, cache)
+        logits = self.loaded.next_logits(tokens, slots >= begin, positions, cache)
+        return logits.to(judged_on(logits.device))
 
     @torch.inference_mode()
     def step(self) -> list[Row]:

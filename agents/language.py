@@ -33,7 +33,7 @@ UNBOUNDED = 512
 class LanguageOptions(BaseModel):
     """What may follow `hf:PATH?` as `key=value`. Frozen; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.7
     """Logits are divided by it before drawing; 0: always the most probable legal token."""
@@ -115,13 +115,14 @@ class LanguagePool:
     def __init__(self, loaded: Loaded, options: LanguageOptions | None = None) -> None:
         self.loaded = loaded
         self.options = options or LanguageOptions()
-        self.rows = self.options.rows
-        self.kept = Kept(self.options.reuse << 20) if self.options.reuse else None
+        self.rows = 1 if loaded.alone else self.options.rows
+        keep = self.options.reuse and not loaded.alone
+        self.kept = Kept(self.options.reuse << 20) if keep else None
         limits = [n for n in (loaded.context, self.options.context) if n is not None]
         self.context = min(limits, default=None)
         self._waiting: deque[tuple[int, Observation]] = deque()
         self._running: dict[int, Observation] = {}
-        """Ticket -> what was asked, of the rows in the batch, so that they can be asked again."""
+        """Ticket -> what was asked, of questions taken up, so that they can be asked again."""
         self._batch: Batch | None = None
 
     def ask(self, ticket: int, observation: Observation) -> None:
@@ -148,6 +149,7 @@ class LanguagePool:
     def _start(self) -> list[tuple[int, Reply]]:
         """A batch from the questions that wait longest; returns those that have no prompt."""
         asked = [self._waiting.popleft() for _ in range(min(self.rows, len(self._waiting)))]
+        self._running = dict(asked)
         texts = [self._text(observation) for _, observation in asked]
         prompts = iter(self.loaded.form.encode([t for t in texts if isinstance(t, str)]))
         failed: list[tuple[int, Reply]] = []
@@ -158,7 +160,6 @@ class LanguagePool:
                 row = self._row(ticket, observation, next(prompts))
             if isinstance(row, Row):
                 rows.append(row)
-                self._running[ticket] = observation
             elif isinstance(row, Reply):
                 failed.append((ticket, row))
         if rows:

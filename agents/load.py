@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 from weakref import WeakValueDictionary
 
+import huggingface_hub.constants
 import torch
 from torch import Tensor
 from transformers import (
@@ -27,7 +31,7 @@ from transformers.cache_utils import Cache, DynamicCache
 from transformers.utils import logging
 
 from ..protocols import MootError, did_you_mean
-from .cache import LayerShape, shapes
+from .cache import LayerShape, Slab, shapes
 from .masks import Grammars
 from .render import ChatForm
 
@@ -52,6 +56,8 @@ class Loaded:
         self.layers, self.vocab = self._probe()
         self.ends = _ends(model, tokenizer, self.vocab)
         """Tokens that end a reply."""
+        self.alone = not self.layers
+        """Whether it keeps more than keys and values, so that rows cannot share a batch."""
         if not self.ends:
             raise MootError(f"{name}: no end token; set eos_token_id in its generation_config.json")
         if len(tokenizer) > self.vocab:
@@ -74,19 +80,30 @@ class Loaded:
         )
         return out.logits[:, -1]
 
+    def slab(self, rows: int, slots: int) -> Slab:
+        """Room for keys and values; `rows` is 1 where the model is asked `alone`."""
+        whole = DynamicCache(config=self.model.config) if self.alone else None
+        return Slab(self.layers, rows, slots, whole)
+
     @torch.inference_mode()
     def _probe(self) -> tuple[list[LayerShape], int]:
-        """Shapes of the keys and values, and the width of the logits, from one token's forward."""
-        cache = DynamicCache()
+        """Shapes of the keys and values, none where layers keep something else, and the width of the
+        logits: from one token's forward."""
         one = torch.ones((1, 1), dtype=torch.long, device=self.device)
+        failures = (ValueError, TypeError, AttributeError, IndexError)
         try:
+            cache = DynamicCache()
             logits = self.next_logits(one, one, one - 1, cache)
             return shapes(cache), logits.shape[-1]
-        except (ValueError, TypeError, AttributeError, IndexError) as e:
-            raise MootError(
-                f"{self.name}: not a decoder whose layers keep only keys and values ({e}); "
-                "other architectures are not supported yet"
-            ) from e
+        except failures:
+            pass
+        try:
+            if "past_key_values" not in self._takes:
+                raise ValueError("it takes no past_key_values")
+            cache = DynamicCache(config=self.model.config)
+            return [], self.next_logits(one, one, one - 1, cache).shape[-1]
+        except failures as e:
+            raise MootError(f"{self.name}: cannot be decoded token by token ({e})") from e
 
 
 def load(
@@ -132,7 +149,9 @@ def load(
         device_map = device_map or str(place)
     if device_map is not None:
         arguments["device_map"] = device_map
-    where = {"trust_remote_code": trust_remote_code, "revision": revision}
+    where: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+    if folder is None and _offline():
+        where["local_files_only"] = True
     with _quiet() if folder else nullcontext():
         model, tokenizer = _read(name, folder, where, arguments)
     if device_map is None:
@@ -183,6 +202,18 @@ def _read(
     except Exception as e:  # likewise: a bad file must not look like our bug
         raise MootError(_unread(name, folder, e)) from e
     return model, tokenizer
+
+
+def _offline() -> bool:
+    """No way to the hub: then what an earlier download left is used, without half a minute of retries."""
+    host = urlsplit(huggingface_hub.constants.ENDPOINT).hostname
+    if getproxies():
+        return False
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        return True
+    return False
 
 
 def _from(auto: Any, name: str, **arguments: Any) -> Any:

@@ -124,7 +124,9 @@ class ChatForm:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def harmless(self, content: str) -> str:
-        """The content with every special token's spelling broken; other content is left as it is."""
+        """The content with every special token's spelling broken, and half characters (lone surrogates,
+        which JSON can spell) replaced; other content is left as it is."""
+        content = content.encode(errors="replace").decode()
         while self.special.search(content):
             content = self.special.sub(lambda m: f"{m[0][0]} {m[0][1:]}", content)
         return content

@@ -14,7 +14,12 @@ import torch
 from torch import Tensor
 
 NO_DOUBLES = {"mps"}
-"""Device types without float64: their logits are judged on the CPU."""
+"""Device types without float64."""
+
+
+def judged_on(device: torch.device) -> torch.device:
+    """Where the logits of a model on `device` are masked and drawn from."""
+    return torch.device("cpu") if device.type in NO_DOUBLES else device
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,6 @@ def draw(logits: Tensor, legal: Tensor, uniforms: Tensor, how: Sampling) -> Draw
     With p the softmax over all tokens, the legal mass is sum of p over legal tokens. Rows that cannot be
     drawn from get an arbitrary id and say why in `log_masses`.
     """
-    if logits.device.type in NO_DOUBLES:
-        logits, legal = logits.cpu(), legal.cpu()
     total = torch.logsumexp(logits.float(), -1).double()
     scores = logits.double().masked_fill_(~legal, -torch.inf)
     best, ids = scores.max(-1, keepdim=True)

@@ -229,6 +229,11 @@ def test_no_content_spells_a_special_token(content: str) -> None:
     assert form.harmless("plain words <b>|im_end|") == "plain words <b>|im_end|"
 
 
+def test_half_a_character_from_another_agent_does_no_harm() -> None:
+    form = ChatForm.of(tiny.tokenizer(tiny.CHATML))
+    assert form.ids(turns(user=json.loads('"so \\ud800?"'))) == form.ids(turns(user="so ??"))
+
+
 def past(tokens: list[int]) -> Past:
     values = torch.tensor(tokens, dtype=torch.float32).reshape(1, -1, 1)
     return Past(tokens, [values], [-values])

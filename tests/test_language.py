@@ -112,15 +112,15 @@ def test_a_thousand_turns_without_an_illegal_move(folder: str) -> None:
 
 
 def test_a_reply_is_the_same_in_any_company(folder: str) -> None:
-    asked = observations(32)
+    asked = observations(24)
     options = {"temperature": 0.8, "top_p": 0.95}
     alone = answers(language_pool(folder, {**options, "rows": 1, "reuse": 0}), asked)
-    for rows, reuse in ((32, 0), (5, 64), (32, 64)):
+    for rows, reuse in ((32, 64), (5, 64)):
         together = answers(language_pool(folder, {**options, "rows": rows, "reuse": reuse}), asked)
         assert [r.token_ids for r in together] == [r.token_ids for r in alone]
         for one, other in zip(together, alone, strict=True):
             np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-4)
-    assert len({r.raw for r in alone}) > 24
+    assert len({r.raw for r in alone}) > 18
 
 
 def test_episodes_do_not_depend_on_what_else_runs(llama: str) -> None:
@@ -165,8 +165,12 @@ def masked_steps(
     return reply, plain, masks
 
 
-def test_greedy_equals_decoding_without_cache_or_batch(folder: str) -> None:
-    asked = observations(8, max_text=12)
+@pytest.mark.parametrize("architecture", [*tiny.ARCHITECTURES, "lfm2"])
+def test_greedy_equals_decoding_without_cache_or_batch(
+    folders: Callable[[str], str], architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moot.agents.decode.ROOM", 7)  # so that the slab has to grow
+    folder, asked = folders(architecture), observations(8, max_text=12)
     pool = language_pool(folder, {"temperature": 0})
     replies = answers(pool, asked)
     for observation, reply in zip(asked[1:4], replies[1:4], strict=True):

@@ -125,7 +125,12 @@ def test_a_missing_folder_and_an_unknown_id(folder: Path, monkeypatch: pytest.Mo
         load(folder.parent / "canp")
     with pytest.raises(MootError, match="is a file; give the folder that holds"):
         load(folder / "config.json")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def unplugged(*_: object) -> list[object]:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", unplugged)
+    monkeypatch.setattr("moot.agents.load.getproxies", dict)
     with pytest.raises(MootError, match=r"no model 'nobody/nothing': .* check id and network") as e:
         load("nobody/nothing")
     assert "\n" not in str(e.value)

@@ -1,4 +1,4 @@
-"""Tiny random-weight models of five architectures, saved as folders and loaded by the ordinary path.
+"""Tiny random-weight models of several architectures, saved as folders and loaded by the ordinary path.
 
 Their tokenizer is a byte-level BPE of some 500 tokens, trained here on a few sentences; the weights are
 scaled up so that the next token is far from uniform and caches, masks and positions matter.
@@ -15,6 +15,7 @@ from transformers import (
     AutoModelForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
+    Lfm2Config,
     LlamaConfig,
     MistralConfig,
     PreTrainedTokenizerFast,
@@ -58,7 +59,8 @@ GEMMA = (
     "+ m['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
-TEMPLATES = {"llama": CHATML, "qwen3": QWEN3, "gemma3": GEMMA, "mistral": CHATML, "gpt2": None}
+TEMPLATES = {"qwen3": QWEN3, "gemma3": GEMMA, "gpt2": None}
+"""Architecture -> chat template; ChatML for those not named."""
 SPECIAL = [
     "<|endoftext|>",
     "<bos>",
@@ -105,6 +107,7 @@ def model(architecture: str, vocab: int, context: int = 2048, **more: Any) -> An
             layer_types=["sliding_attention", "full_attention"], **more,
         ),
         "gpt2": lambda: GPT2Config(**size, **more),
+        "lfm2": lambda: Lfm2Config(**grouped, layer_types=["conv", "full_attention"], **more),
     }[architecture]()  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(17)
@@ -117,7 +120,7 @@ def model(architecture: str, vocab: int, context: int = 2048, **more: Any) -> An
 
 def save(folder: Path, architecture: str = "llama", **more: Any) -> Path:
     """A folder as `save_pretrained` writes it; the logits are wider than the tokenizer."""
-    words = tokenizer(TEMPLATES[architecture])
+    words = tokenizer(TEMPLATES.get(architecture, CHATML))
     made = model(architecture, len(words) + 9, **more)
     made.generation_config.eos_token_id = (
         [words.eos_token_id, words.convert_tokens_to_ids("<end_of_turn>")]
