@@ -90,6 +90,8 @@ def longest(schema: object) -> int | None:
         return 2 + fields["maxLength"]
     if kind == "integer" and "minimum" in fields and "maximum" in fields:
         return max(len(str(fields["minimum"])), len(str(fields["maximum"])))
+    if kind == "number" and "minimum" in fields and "maximum" in fields:
+        return 24  # the longest that Python writes; zeros may follow, and count as a longer text
     if kind == "boolean":
         return 5
     if kind == "null":

@@ -152,6 +152,7 @@ def test_random_replies_are_legal_canonical_and_no_longer_than_the_bound(
 
 def test_what_has_no_bound_or_no_grammar(grammars: Grammars) -> None:
     assert longest({"type": "string"}) is None
+    assert longest({"type": "number", "minimum": 0, "maximum": 9.5}) == 24
     assert longest({"anyOf": [{"const": 1}, {"type": "array", "items": {"const": 1}}]}) is None
     assert longest({"type": "array", "items": {"const": 10}, "maxItems": 3}) == len("[10,10,10]")
     assert longest({"type": "array", "prefixItems": [{"type": "null"}], "items": False}) == 6

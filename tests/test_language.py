@@ -343,6 +343,21 @@ def test_out_of_memory_halves_the_rows(llama: str, caplog: pytest.LogCaptureFixt
         assert "out of memory" in reply.error
 
 
+def test_a_failing_model_ends_its_turns_and_not_the_run(llama: str) -> None:
+    pool = language_pool(llama, {"temperature": 1})
+    broken = [True]
+
+    def fail(ids: torch.Tensor, logits: torch.Tensor) -> None:
+        if broken[0] and ids.shape[1] == 1:
+            raise RuntimeError("device-side assert\nand much more")
+
+    spy(pool, fail)
+    for reply in answers(pool, observations(3)):
+        assert reply.error == "the model failed: RuntimeError: device-side assert"
+    broken[0] = False
+    assert [r.error for r in answers(pool, observations(3))] == [None] * 3
+
+
 def test_one_bad_row_harms_no_other(llama: str) -> None:
     asked = observations(12)
     options = {"temperature": 1, "reuse": 0}
