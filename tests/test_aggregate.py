@@ -390,6 +390,7 @@ def test_the_guard_lets_the_still_and_the_lively_pass() -> None:
     single["c3"]["layer.0.w"] = torch.full((3, 4), 1e30)
     (record,) = set_aside(single, {c: {n: t.float() for n, t in start.items()} for c in single})
     assert record.reason == "large"
+    assert "norm 3.46e+30" in record.detail
 
 
 def test_updates_are_measured_from_what_each_client_was_sent() -> None:

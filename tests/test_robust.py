@@ -121,6 +121,16 @@ def test_krum_takes_squared_distances_over_all_layers_together() -> None:
     assert otherwise > 5
 
 
+def test_small_updates_of_a_large_model_keep_their_distances_in_float32() -> None:
+    for seed in range(10):
+        small = cloud(seed, 7)
+        start = {n: torch.full(s, 1000.0) for n, s in SHAPES.items()}
+        x = {n: (1000 + 0.1 * t).float() for n, t in small.items()}
+        exact = int(krum_weights(distances(plain_gram(small)), torch.ones(7), 2).argmax())
+        got = row(krum(x, torch.ones(7), start, {}, bad=2).tensors)
+        assert torch.equal(got, rows(x)[exact])
+
+
 def test_krum_needs_enough_clients() -> None:
     with pytest.raises(MootError, match="krum with 1 bad clients needs 5 or more; 4 are present"):
         run(krum, cloud(0, 4), bad=1)
