@@ -143,7 +143,9 @@ class AdapterBank:
         The model stays in evaluation mode: only the flag of the layers that are recomputed is set, so
         the base's own dropout, which draws from the global generator, remains off.
         """
-        again = partial(cast(Any, checkpoint).checkpoint, use_reentrant=False, preserve_rng_state=False)
+        again = partial(
+            cast(Any, checkpoint).checkpoint, use_reentrant=False, preserve_rng_state=False
+        )
         layers = self._blocks()
         if on and not layers:
             raise MootError(f"{type(self.model).__name__} has no layers that can be recomputed")

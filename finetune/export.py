@@ -99,7 +99,7 @@ def _written(bank: AdapterBank, k: int) -> tuple[dict[str, Any], dict[str, Tenso
             flat = fitted.flat()[k]
         return {
             **peft, "peft_type": "PREFIX_TUNING", "num_virtual_tokens": fitted.tokens,
-            "num_layers": fitted.layers, "num_attention_heads": fitted.heads,
+            "num_layers": fitted.depth, "num_attention_heads": fitted.heads,
             "token_dim": fitted.heads * fitted.dim, "num_transformer_submodules": 1,
             "prefix_projection": False, "encoder_hidden_size": fitted.heads * fitted.dim,
         }, {PROMPT: flat}  # fmt: skip

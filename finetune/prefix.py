@@ -71,9 +71,9 @@ class PrefixLayers:
         heads, dim, values = next(iter(found))
         if len(found) > 1 or dim != values:
             raise MootError("prefix tuning wants the same shape of keys and values in every layer")
-        self.layers, self.heads, self.dim = len(layer_shapes(bank.model)), heads, dim
+        self.depth, self.heads, self.dim = len(layer_shapes(bank.model)), heads, dim
         device = bank.model.get_input_embeddings().weight.device
-        flat = self.layers * 2 * heads * dim
+        flat = self.depth * 2 * heads * dim
         normal = partial(nn.init.normal_, std=spec.std)
         if spec.hidden is None:
             bank.add(EMBEDDING, (spec.tokens, flat), device, normal)
@@ -100,7 +100,7 @@ class PrefixLayers:
 
     def past(self) -> Past:
         """Keys and values of every layer, (K, heads, P, dim)."""
-        shape = (len(self.bank.agents), self.tokens, self.layers, 2, self.heads, self.dim)
+        shape = (len(self.bank.agents), self.tokens, self.depth, 2, self.heads, self.dim)
         flat = self.flat().reshape(shape)
         by_layer = flat.permute(2, 3, 0, 4, 1, 5)  # layers, 2, K, heads, P, dim
         return [(kv[0], kv[1]) for kv in by_layer]
