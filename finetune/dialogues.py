@@ -32,7 +32,7 @@ KINDS = (
     "box", "bag", "key", "tent", "torch",
 )  # fmt: skip
 FAMILIAR = (("book", "hat", "ball"), ("food", "water", "firewood"))
-"""Sets of kinds that people's own data uses; every third scenario has one of them."""
+"""Sets of kinds that people's own data uses; every second scenario of three kinds has one of them."""
 NAMES = (
     "ann", "bob", "cleo", "dan", "eve", "finn", "gus", "hana", "ivo", "jun", "kim", "leo", "mia", "ned",
     "olga", "pia", "quinn", "rosa", "sam", "tara", "uma", "vic", "wen", "xena", "yuri", "zoe", "alice",
@@ -72,15 +72,17 @@ class Lesson(NamedTuple):
 
 
 def lessons(
-    seed: int, block: int, games: int, worlds: Mapping[str, float], words: bool = True
+    seed: int, block: int, games: int, worlds: Mapping[str, float], drill: bool = False
 ) -> list[Lesson]:
     """What `games` episodes teach, each side apart; the same (seed, block) gives the same.
 
-    `worlds` maps a world's name to its share of the games; without `words` all texts are empty.
-    Episodes without an agreement teach nothing and are left out, as are item divisions that leave both
-    something to gain.
+    `worlds` maps a world's name to its share of the games. A `drill` keeps to item division without any
+    words, and to the sides that made an offer: most decisions for the time. Episodes without an
+    agreement teach nothing and are left out, as are item divisions that leave both something to gain.
     """
     rng = random.Random(f"{seed}|{block}")
+    if drill:
+        worlds = {"item_division": 1.0}
     tables: list[Environment] = []
     cast: dict[tuple[int, str], str] = {}
     for number in rng.choices(range(len(worlds)), list(worlds.values()), k=games):
@@ -90,7 +92,7 @@ def lessons(
         tables.append(Environment(scenario, seed=seed, episode=episode))
         for agent, name in _seated(tables[-1], rng).items():
             cast[episode, agent] = name
-    for _ in play(tables, {"*": ScriptedPool(_Cast(cast, words))}, concurrent=games):
+    for _ in play(tables, {"*": ScriptedPool(_Cast(cast, not drill))}, concurrent=games):
         pass
     found: list[Lesson] = []
     for table in tables:
@@ -98,7 +100,7 @@ def lessons(
             for agent in table.agents:
                 # To agree is soon learned: more room for those who had to find the deal.
                 taught = cast[table.episode_id, agent] in TEACHERS
-                if taught and (_proposed(table, agent) or rng.random() < 0.4):
+                if taught and (_proposed(table, agent) or (not drill and rng.random() < 0.4)):
                     found.extend(_lesson(table, agent))
     return found
 
@@ -177,9 +179,9 @@ def _deadline(rng: random.Random) -> int:
 
 
 def _kinds(rng: random.Random, count: int) -> tuple[str, ...]:
-    if count == 3 and rng.random() < 0.33:
+    if count == 3 and rng.random() < 0.5:
         names = list(rng.choice(FAMILIAR))
-        if rng.random() < 0.5:
+        if rng.random() < 0.3:
             rng.shuffle(names)
         return tuple(names)
     return tuple(rng.sample(KINDS, count))

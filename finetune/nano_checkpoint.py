@@ -35,6 +35,7 @@ def export(model: Any, tokenizer: PreTrainedTokenizerFast, recipe: BaseModel, ou
         part.save_pretrained(new)
     (new / "recipe.json").write_text(recipe.model_dump_json(indent=1) + "\n")
     for file in sorted(new.iterdir()):
+        file.chmod(0o644)  # safetensors lets only the owner read
         os.replace(file, out / file.name)
     new.rmdir()
 

@@ -4,10 +4,11 @@
 
 One training sequence is an episode as one side saw it, rendered by the chat template exactly as it will
 be asked later; only its own messages are learned. What is decided (act and content) weighs more than
-the words around it, which could always have been others, and the first blocks of games have no words:
-more decisions in the same time. Matrices are trained by Muon, the rest by AdamW. The learning rates
-warm up, stay, and fall to zero at the end (WSD, Hu et al. 2024, arXiv 2404.06395), so a run can be
-resumed for more `steps`. A run that was interrupted and resumed gives the same weights, bit for bit on a CPU.
+the words around it, which could always have been others, and the first blocks of games are a drill
+without words: more decisions in the same time. Matrices are trained by Muon, the rest by AdamW. The
+learning rates warm up, stay, and fall to zero at the end (WSD, Hu et al. 2024, arXiv 2404.06395), so a
+run can be resumed for more `steps`. A run that was interrupted and resumed gives the same weights, bit
+for bit on a CPU.
 
 Left out: dropout and epochs (no game is seen twice), a validation set (play is the measure, see
 benchmarks/nano.py), several devices.
@@ -48,22 +49,24 @@ class Recipe(BaseModel):
 
     seed: int = 1
     """Of games, initial weights and the order of batches."""
-    steps: Count = 2400
+    steps: Count = 3400
     """Updates; one batch each."""
-    batch: Annotated[int, Field(ge=256)] = 3072
+    batch: Annotated[int, Field(ge=256)] = 4096
     """Tokens in a batch, padding included."""
     worlds: dict[str, Share] = {
-        "item_division": 0.8,
-        "price_bargaining": 0.12,
-        "task_allocation": 0.08,
+        "item_division": 0.84,
+        "price_bargaining": 0.1,
+        "task_allocation": 0.06,
     }
     """World -> share of the games."""
     games: Count = 1000
     """Games in a block; a block is sorted by length."""
-    silent: Annotated[int, Field(ge=0)] = 8
-    """First blocks, whose games have no words at all."""
-    words: Share = 0.3
-    """Weight of a token of free words; other own tokens weigh 1."""
+    drill: Annotated[int, Field(ge=0)] = 40
+    """First blocks, which are item division without words: decisions are learned before talk."""
+    words: Share = 0.15
+    """Weight of a token of free words; most own tokens weigh 1."""
+    digits: Share = 4.0
+    """Weight of a digit in a content."""
     vocabulary: Annotated[int, Field(ge=261)] = 1664
     """Tokens, 261 of them bytes and marks."""
     width: Count = 192
@@ -76,19 +79,19 @@ class Recipe(BaseModel):
     """Width of the feed-forward layers."""
     context: Annotated[int, Field(ge=64)] = 1024
     """Longest sequence, tokens; longer lessons are left out."""
-    lr: Annotated[float, Field(gt=0)] = 0.02
+    lr: Annotated[float, Field(gt=0)] = 0.014
     """Highest learning rate of matrices (Muon)."""
-    lr_rest: Annotated[float, Field(gt=0)] = 3e-3
+    lr_rest: Annotated[float, Field(gt=0)] = 0.002
     """Highest learning rate of embeddings and norms (AdamW)."""
     warmup: Annotated[int, Field(ge=0)] = 40
     """Steps of linear warm-up."""
-    decay: Annotated[float, Field(ge=0, le=1)] = 0.3
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.17
     """Share of the steps, the last ones, in which the rates fall linearly to zero."""
     weight_decay: Share = 0.01
     """On matrices; times the learning rate."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
-    save: Count = 100
+    save: Count = 50
     """Steps from one checkpoint and export to the next."""
 
     def rate(self, step: int) -> float:
@@ -147,7 +150,7 @@ def pretrain(
     if last is None:
         out.mkdir(parents=True, exist_ok=True)
         tokenizer = train_tokenizer(
-            (turn["content"] for lesson in _block(recipe, recipe.silent) for turn in lesson.chat),
+            (turn["content"] for lesson in _block(recipe, recipe.drill) for turn in lesson.chat),
             recipe.vocabulary,
             context=recipe.context,
         )
@@ -181,10 +184,12 @@ def pretrain(
         yield Update(step, recipe.steps, loss, digits, tokens, time.monotonic() - began, saved)
 
 
-def example(tokenizer: PreTrainedTokenizerFast, lesson: Lesson, words: float = 1.0) -> Example:
+def example(
+    tokenizer: PreTrainedTokenizerFast, lesson: Lesson, words: float = 1.0, digits: float = 1.0
+) -> Example:
     """Ids of a lesson, and what to learn of it: own messages to their end mark.
 
-    `words` is the weight of free words and of the end mark.
+    `words` is the weight of free words and of the end mark, `digits` that of digits in contents.
     """
     text = render(lesson.chat)
     encoding = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
@@ -196,8 +201,8 @@ def example(tokenizer: PreTrainedTokenizerFast, lesson: Lesson, words: float = 1
     for i, token in enumerate(ids):
         if own:
             low, high = offsets[i]
-            weights[i] = 1.0 if low < words_at else words
             decided[i] = low < words_at and high - low == 1 and text[low].isdigit()
+            weights[i] = words if low >= words_at else digits if decided[i] else 1.0
             own = token != end
         elif token == start:
             own = True
@@ -206,8 +211,8 @@ def example(tokenizer: PreTrainedTokenizerFast, lesson: Lesson, words: float = 1
 
 
 def _block(recipe: Recipe, block: int) -> list[Lesson]:
-    words = block >= recipe.silent
-    return lessons(recipe.seed, block, recipe.games, recipe.worlds, words)
+    drill = block < recipe.drill
+    return lessons(recipe.seed, block, recipe.games, recipe.worlds, drill)
 
 
 def _batches(
@@ -215,7 +220,9 @@ def _batches(
 ) -> Iterator[tuple[int, int, list[Example]]]:
     """(block, number in it, examples) without end, from batch `skip` of `block` on."""
     while True:
-        found = [example(tokenizer, lesson, recipe.words) for lesson in _block(recipe, block)]
+        found = [
+            example(tokenizer, one, recipe.words, recipe.digits) for one in _block(recipe, block)
+        ]
         found = [e for e in found if len(e.ids) <= recipe.context]
         random.Random(f"{recipe.seed}|{block}|order").shuffle(found)
         found.sort(key=lambda e: len(e.ids))
