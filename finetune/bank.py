@@ -60,10 +60,11 @@ class AdapterBank:
         """Name -> (K, ...) parameter, all that is trained."""
         self.active: Route | None = None
         """The route of the `with` block that is open."""
+        self.recompute = False
+        """Whether activations are recomputed in the backward; set by `checkpointing`."""
         self._hooks: list[Any] = []
         self._undo: list[Callable[[], None]] = []
-        model.requires_grad_(False)
-        model.eval()
+        self.settle()
         self.dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
         self.fitted: Any = spec.attach(self)
 
@@ -137,6 +138,13 @@ class AdapterBank:
         finally:
             self.active = before
 
+    def settle(self) -> None:
+        """Base frozen and in evaluation mode, whatever others have done to the model meanwhile."""
+        self.model.requires_grad_(False)
+        self.model.eval()
+        if self.recompute:
+            self.checkpointing()
+
     def checkpointing(self, on: bool = True) -> None:
         """Recompute activations in the backward instead of keeping them.
 
@@ -149,6 +157,7 @@ class AdapterBank:
         layers = self._blocks()
         if on and not layers:
             raise MootError(f"{type(self.model).__name__} has no layers that can be recomputed")
+        self.recompute = on
         for layer in layers:
             layer.gradient_checkpointing, layer.training = on, on
             layer._gradient_checkpointing_func = again

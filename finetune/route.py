@@ -38,6 +38,8 @@ class Route:
         self.dropout = dropout
         self.positions: Tensor | None = None
         """Places (B, T) of the tokens, virtual ones counted; set by methods that add such."""
+        self.past: tuple[bool, list[tuple[Tensor, Tensor]]] | None = None
+        """Whether with gradients, and the rows' virtual keys and values per layer; likewise."""
         self._there: dict[tuple[str, torch.device], Tensor] = {}
 
     def check(self, x: Tensor) -> Tensor:
@@ -78,8 +80,9 @@ class Route:
         """Inverted dropout of `x` (B, T, d) by the rows' keys."""
         if self.dropout is None or p == 0:
             return x
-        keys = self.dropout.to(x.device)
-        kept = keep(keys, site, x.shape[1], x.shape[2], p)
+        if ("dropout", x.device) not in self._there:
+            self._there["dropout", x.device] = self.dropout.to(x.device)
+        kept = keep(self._there["dropout", x.device], site, x.shape[1], x.shape[2], p)
         return x * kept / (1 - p)
 
     def _on(self, name: str, device: torch.device, values: Sequence[int | bool]) -> Tensor:

@@ -275,6 +275,7 @@ def _shares(plan: Plan, bank: AdapterBank, totals: Mapping[int, int], step: int)
 @contextmanager
 def _training(bank: AdapterBank, tensors: Mapping[str, Tensor]) -> Generator[None]:
     """Only `tensors` take gradients while open."""
+    bank.settle()
     before = {name: t.requires_grad for name, t in bank.tensors.items()}
     for name, t in bank.tensors.items():
         t.requires_grad_(name in tensors)

@@ -56,9 +56,11 @@ class VirtualTokens:
 
     def __init__(self, bank: AdapterBank, tokens: int, past: Callable[[], Past]) -> None:
         self.bank, self.tokens, self._past = bank, tokens, past
-        self._of: tuple[Route, bool, Past] | None = None
         self._still: tuple[list[int], Past] | None = None
         model = bank.model
+        self._most: int | None = getattr(
+            model.config.get_text_config(), "max_position_embeddings", None
+        )
         found = {
             m.layer_idx: m
             for n, m in model.named_modules()
@@ -89,6 +91,12 @@ class VirtualTokens:
         if places is None:
             cache = kwargs.get("past_key_values")
             first: int = 0 if cache is None else cache.get_seq_length()
+            last = first + length + self.tokens
+            if self._most is not None and last > self._most:
+                raise MootError(
+                    f"{first + length} tokens and {self.tokens} virtual ones, but the model's context "
+                    f"is {self._most}; shorten the examples by {last - self._most} tokens"
+                )
             places = torch.arange(first, first + length, device=ids.device)[None]
         without = route.without(ids.device)
         more = torch.full((rows, 1), self.tokens, device=ids.device)
@@ -101,7 +109,7 @@ class VirtualTokens:
     def _prepare(self, route: Route) -> None:
         """Keys and values for this route: computed once, and without gradients once per state."""
         grad = torch.is_grad_enabled()
-        if self._of is not None and self._of[0] is route and self._of[1] == grad:
+        if route.past is not None and route.past[0] == grad:
             return
         if grad:
             past = self._past()
@@ -110,17 +118,13 @@ class VirtualTokens:
             if self._still is None or self._still[0] != versions:
                 self._still = versions, self._past()
             past = self._still[1]
-        self._of = (route, grad, [(_rows(route, k), _rows(route, v)) for k, v in past])
-
-    def forget(self) -> None:
-        """Let go of what was computed for the last route."""
-        self._of = None
+        route.past = grad, [(_rows(route, k), _rows(route, v)) for k, v in past]
 
     def _virtual(self, layer: int, window: int | None) -> Virtual | None:
         route = self.bank.active
-        if route is None or self._of is None or route.positions is None:
+        if route is None or route.past is None or route.positions is None:
             return None
-        keys, values = self._of[2][layer]
+        keys, values = route.past[1][layer]
         places_BT = route.positions.to(keys.device)
         seen = torch.ones(*places_BT.shape, self.tokens, dtype=torch.bool, device=keys.device)
         if window is not None:

@@ -262,6 +262,32 @@ def test_decoding_mixes_agents(architecture: str, spec: str, tmp_path: Path) -> 
     bank.close()
 
 
+@pytest.mark.parametrize("spec", ["prefix", "prompt"])
+def test_routes_nest_and_virtual_tokens_need_room(spec: str) -> None:
+    bank = shaken(made("gpt2", SPECS[spec]))
+    ids = words(2, 12)
+    bank.checkpointing()
+    found: list[dict[str, Tensor]] = []
+    for inner in (False, True):
+        with bank.route(["ann", "bob"]):
+            loss = bank.model(input_ids=ids, use_cache=False).logits.square().mean()
+            if inner:
+                with torch.no_grad(), bank.route(["cleo"]):
+                    bank.model(input_ids=ids[:1])
+            loss.backward()
+        found.append({n: t.grad.clone() for n, t in bank.tensors.items() if t.grad is not None})
+        for t in bank.tensors.values():
+            t.grad = None
+    assert found[0]
+    assert all(torch.equal(g, found[1][n]) for n, g in found[0].items())
+    short = AdapterBank(tiny.model("gpt2", VOCABULARY, context=14), SPECS[spec], AGENTS)
+    with (
+        pytest.raises(MootError, match="shorten the examples by 1 tokens"),
+        short.route(["ann"] * 2),
+    ):
+        short.model(input_ids=ids)
+
+
 def test_masks_depend_on_their_key_and_place_alone() -> None:
     keys = torch.tensor([number("ann", 0), number("bob", 0)])
     one = keep(keys, number("layer"), 50, 64, 0.25)

@@ -335,6 +335,24 @@ def test_agents_learn_with_checkpointing_and_autocast() -> None:
     assert evaluate(bank, data, base=True) == pytest.approx(before)
 
 
+def test_what_others_do_to_the_base_does_not_matter() -> None:
+    """Thawed, and in training mode, where GPT-2 drops by the global generator: training undoes both."""
+    ends: list[dict[str, Tensor]] = []
+    state = torch.random.get_rng_state()
+    for meddle in (False, True):
+        bank = shaken(double(LoRA(dropout=0.1), AGENTS))
+        bank.checkpointing()
+        if meddle:
+            bank.model.train()
+            bank.model.requires_grad_(True)
+        run(bank, unequal(AGENTS), Plan(batch=2))
+        assert all(p.grad is None for p in bank.model.parameters())
+        assert bank.recompute
+        ends.append(bank.state())
+    assert all(torch.equal(t, ends[1][n]) for n, t in ends[0].items())
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_the_reported_loss_is_each_agents_own_mean() -> None:
     bank, data = shaken(double(LoRA(), AGENTS)), unequal(AGENTS)
     expected: dict[str, float] = {}
