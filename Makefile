@@ -20,7 +20,7 @@ demo: setup
 	$(BIN)/moot simulate deal_or_no_deal --episodes $(EPISODES)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .
