@@ -94,17 +94,22 @@ class Slab:
     def __init__(
         self, layers: Sequence[LayerShape], rows: int, slots: int, whole: Cache | None = None
     ) -> None:
-        self.slots = slots
+        self.rows, self.slots = rows, slots
         self.layers, self.whole = layers, whole
         self.keys = [_zeros(s, rows, slots, s.keys) for s in layers]
         self.values = [_zeros(s, rows, slots, s.values) for s in layers]
 
-    def window(self, first: int, last: int, filled: int) -> Cache:
-        """Rows `first` to `last` (exclusive) as a cache in which `filled` slots are taken."""
+    def window(self, first: int, last: int, low: int, filled: int) -> Cache:
+        """Rows `first` to `last` (exclusive) from slot `low` on, as a cache that is taken to `filled`."""
         if self.whole is not None:
             return self.whole
         pairs = zip(self.keys, self.values, strict=True)
-        return Cache(layers=[_Window(k[first:last], v[first:last], filled) for k, v in pairs])
+        return Cache(
+            layers=[
+                _Window(k[first:last, :, low:], v[first:last, :, low:], filled - low)
+                for k, v in pairs
+            ]
+        )
 
     def put(self, row: int, end: int, past: Past, length: int) -> None:
         """Write the first `length` tokens of `past` so that they end before slot `end`."""
@@ -126,12 +131,19 @@ class Slab:
         for tensor in (*self.keys, *self.values):
             tensor[target, :, :filled] = tensor[source, :, :filled]
 
-    def grown(self, rows: int, first: int, filled: int, slots: int) -> Slab:
-        """A new slab with the first `rows` rows, their slots `first` to `filled` moved to 0."""
+    def clear(self, first: int, last: int, filled: int) -> None:
+        """Zero rows for others to use: a masked slot may hold anything but infinities."""
+        for tensor in (*self.keys, *self.values):
+            tensor[first:last, :, :filled] = 0
+
+    def grown(self, rows: int, live: int, first: int, filled: int, end: int, slots: int) -> Slab:
+        """A new slab of `rows` rows and `slots` slots, in which what the first `live` rows hold from slot
+        `first` to `filled` ends at slot `end`."""
         slab = Slab(self.layers, rows, slots, self.whole)
+        start = end - (filled - first)
         for mine, theirs in ((slab.keys, self.keys), (slab.values, self.values)):
             for new, old in zip(mine, theirs, strict=True):
-                new[:, :, : filled - first] = old[:rows, :, first:filled]
+                new[:live, :, start:end] = old[:live, :, first:filled]
         return slab
 
 

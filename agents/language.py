@@ -2,8 +2,8 @@
 
 `LanguagePool` has the two verbs of every pool. `ask` queues; `poll` decodes the waiting questions
 together, up to `rows` of them, until at least one reply is ready, and goes on with the others at the next
-`poll`. Continuous batching would come in here, behind the same verbs; today a batch ends before the next
-one starts. All rows use one set of weights; routing rows to adapters is left to the adapter bank.
+`poll`. Questions that come meanwhile join the batch as rows fall free. All rows use one set of weights;
+routing rows to adapters is left to the adapter bank.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..protocols import MootError, Observation, Reply, did_you_mean
 from .cache import Kept
-from .decode import Batch, Row
+from .decode import Batch
 from .load import Loaded, load
 from .prompt import chat
 from .render import CLOSE
+from .row import Row
 from .sampling import Sampling
 
+JOIN = 0.25
+"""New rows join when they are at least this many for each row that is decoding."""
 UNBOUNDED = 512
 """Tokens of a reply whose schema sets no bound, unless `max_tokens` does."""
 
@@ -123,7 +126,10 @@ class LanguagePool:
         self._waiting: deque[tuple[int, Observation]] = deque()
         self._running: dict[int, Observation] = {}
         """Ticket -> what was asked, of questions taken up, so that they can be asked again."""
-        self._batch: Batch | None = None
+        self._batch = self._new_batch()
+
+    def _new_batch(self) -> Batch:
+        return Batch(self.loaded, self.kept, self.options.sampling)
 
     def ask(self, ticket: int, observation: Observation) -> None:
         """Queue a question."""
@@ -134,22 +140,27 @@ class LanguagePool:
         ready: list[tuple[int, Reply]] = []
         while not ready and (self._running or self._waiting):
             try:
-                if self._batch is None:
-                    ready += self._start()
-                if self._batch is not None:
+                if self._due():
+                    ready += self._join()
+                if self._batch.rows:
                     ready += [(r.ticket, self._reply(r)) for r in self._batch.step()]
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as e:
                 ready += self._recover(e)
             for ticket, _ in ready:
                 self._running.pop(ticket, None)
-            if not self._running:
-                self._batch = None
         return ready
 
-    def _start(self) -> list[tuple[int, Reply]]:
-        """A batch from the questions that wait longest; returns those that have no prompt."""
-        asked = [self._waiting.popleft() for _ in range(min(self.rows, len(self._waiting)))]
-        self._running = dict(asked)
+    def _due(self) -> bool:
+        """Whether waiting questions should join now: a prefill costs a step, so not one by one."""
+        live = len(self._batch.rows)
+        more = min(self.rows - live, len(self._waiting))
+        return more > 0 and more >= live * JOIN
+
+    def _join(self) -> list[tuple[int, Reply]]:
+        """The questions that wait longest join the batch; returns those that have no prompt."""
+        more = min(self.rows - len(self._batch.rows), len(self._waiting))
+        asked = [self._waiting.popleft() for _ in range(more)]
+        self._running.update(asked)
         texts = [self._text(observation) for _, observation in asked]
         prompts = iter(self.loaded.form.encode([t for t in texts if isinstance(t, str)]))
         failed: list[tuple[int, Reply]] = []
@@ -163,7 +174,7 @@ class LanguagePool:
             elif isinstance(row, Reply):
                 failed.append((ticket, row))
         if rows:
-            self._batch = Batch(self.loaded, rows, self.kept, self.options.sampling)
+            self._batch.join(rows)
         return failed
 
     def _text(self, observation: Observation, dropped: int = 0) -> str | Reply:
@@ -204,8 +215,7 @@ class LanguagePool:
     def _reply(self, row: Row) -> Reply:
         thought: str | None = None
         if row.think:
-            text = self.loaded.tokenizer.decode(row.thought, skip_special_tokens=False)
-            thought = text.partition(CLOSE)[0].strip()
+            thought = self.loaded.form.spelled(row.thought).partition(CLOSE)[0].strip()
         spoken = row.token_ids[:-1] if row.error is None else row.token_ids
         return Reply(
             raw=self.loaded.grammars.text(spoken),
@@ -222,7 +232,7 @@ class LanguagePool:
     def _recover(self, e: Exception) -> list[tuple[int, Reply]]:
         """After a failed forward: the same questions in smaller batches, or, where that cannot help,
         their error records."""
-        asked, self._running, self._batch = self._running, {}, None
+        asked, self._running, self._batch = self._running, {}, self._new_batch()
         if self.kept is not None:
             self.kept.clear()
         if _out_of_memory(e) and len(asked) > 1:

@@ -67,6 +67,8 @@ class Loaded:
             )
         self.form = ChatForm.of(tokenizer, name)
         self.grammars = Grammars(tokenizer, self.vocab, self.ends)
+        self.close: list[int] = self.grammars.tokens.greedy_tokenize('"}')
+        """What ends the words of a reply, and the reply."""
 
     def next_logits(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
         """Logits (B, V) after the last of `ids` (B, T), whose keys and values go into `cache`.

@@ -118,6 +118,10 @@ class ChatForm:
         backend, plain = self.tokenizer.backend_tokenizer, self.style == "plain"
         return [e.ids for e in backend.encode_batch_fast(texts, add_special_tokens=plain)]
 
+    def spelled(self, ids: Sequence[int]) -> str:
+        """Tokens as text, special ones spelled out."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
+
     def thought_end(self, cut: bool) -> list[int]:
         """What stands between thought and reply; with `cut`, the closing mark is still to be written."""
         text = f"\n{CLOSE}\n\n" if cut else "\n\n"

@@ -99,10 +99,8 @@ def main() -> None:
         print(f"  {name:16s} {1 / middle:8.0f}   {middle * 1e6:6.1f} us")
     for name in GAMES:
         ratios = [t / m for m, t in zip(times[name], times["TextArena"], strict=True)]
-        low, high = min(ratios), max(ratios)
-        print(
-            f"{name} against TextArena: {statistics.median(ratios):.2f} times (rounds {low:.2f} to {high:.2f})"
-        )
+        low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+        print(f"{name} against TextArena: {middle:.2f} times (rounds {low:.2f} to {high:.2f})")
     print("\nepisodes open at once   us per message (camp_site)")
     for concurrent in (1, 10, 100, 1000, 10_000):
         cost = [ours("camp_site", max(EPISODES, concurrent), concurrent)[0] for _ in range(3)]

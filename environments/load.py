@@ -71,8 +71,8 @@ def draw(
     drawn = generator.draw(Key(seed, episode, "", 0).rng("scenario"))
     if source.protocol is None:
         return drawn.model_copy(update=fields)
-    fields = {**fields, "protocol": source.protocol}
-    fields = {name: getattr(drawn, name) for name in drawn.model_fields_set} | fields
+    drawn_fields: dict[str, Any] = {n: getattr(drawn, n) for n in drawn.model_fields_set}
+    fields = {**drawn_fields, **fields, "protocol": source.protocol}
     try:
         # Built anew, not copied: the world must agree with another protocol.
         return type(drawn)(**fields)

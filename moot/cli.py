@@ -312,7 +312,7 @@ def pretrain(
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise MootError(f"--device {device}: want cpu, or cuda where there is a GPU")
-    given = {"steps": steps, "seed": seed}
+    given: dict[str, Any] = {"steps": steps, "seed": seed}
     recipe = Recipe(**{k: v for k, v in given.items() if v is not None})
     columns = (
         SpinnerColumn(),

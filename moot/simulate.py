@@ -53,7 +53,12 @@ class Simulation:
         self.episodes = episodes or (1 if self.human else default)
         named = {name: seat.spec for name, seat in self.seats.items()}
         Environment(first)  # seats must fit the protocol before anything is written
-        asked = {"source": plain, "agents": named, "seed": seed, "episodes": self.episodes}
+        asked: dict[str, Any] = {
+            "source": plain,
+            "agents": named,
+            "seed": seed,
+            "episodes": self.episodes,
+        }
         path = Path(out) if out else default_path(self.name, plain, named, seed, self.episodes)
         if resume and out is None:
             path = _latest(self.name, path, asked) or path
@@ -154,7 +159,7 @@ def _specs(scenario: Scenario, given: Mapping[str, Spec]) -> dict[str, Spec]:
     for name in given:
         if name not in known:
             raise MootError(f"no seat {name!r} in {scenario.name}; {did_you_mean(name, known)}")
-    default: dict[str, Spec] = {"*": "nano"} | dict(scenario.agents)
+    default: dict[str, Spec] = {"*": "nano", **scenario.agents}
     chosen = dict(given) if "*" in given else default | dict(given)
     used = {_key_of(chosen, agent, roles[agent]) for agent in scenario.roles}
     return {name: spec for name, spec in chosen.items() if name in used}

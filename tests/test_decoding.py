@@ -275,11 +275,12 @@ def test_a_slab_moves_rows_and_grows() -> None:
     slab.put(1, 4, past([7, 8, 9]), 3)
     assert slab.keys[0].flatten().tolist() == [0, 0, 5, 6, 0, 7, 8, 9]
     slab.move(1, 0, 4)
-    grown = slab.grown(rows=1, first=1, filled=4, slots=6)
-    assert grown.keys[0].flatten().tolist() == [7, 8, 9, 0, 0, 0]
-    assert grown.values[0].flatten().tolist() == [-7, -8, -9, 0, 0, 0]
-    kept = grown.take(0, 1, [8, 9])
-    grown.keys[0].zero_()
+    grown = slab.grown(rows=2, live=1, first=1, filled=4, end=5, slots=6)
+    assert grown.keys[0].flatten().tolist() == [0, 0, 7, 8, 9, 0] + [0] * 6
+    assert grown.values[0].flatten().tolist() == [0, 0, -7, -8, -9, 0] + [0] * 6
+    kept = grown.take(0, 3, [8, 9])
+    grown.clear(0, 1, filled=5)
+    assert grown.keys[0].count_nonzero() == 0
     assert kept.keys[0].flatten().tolist() == [8, 9]
 
 

@@ -257,6 +257,7 @@ def spy(pool: LanguagePool, look: Callable[[torch.Tensor, torch.Tensor], Any]) -
 
     inner = pool.loaded
     pool.loaded = Spied()
+    pool._batch = pool._new_batch()
 
 
 def test_words_are_closed_before_the_budget_ends(llama: str) -> None:
