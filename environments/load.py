@@ -71,13 +71,13 @@ def draw(
     drawn = generator.draw(Key(seed, episode, "", 0).rng("scenario"))
     if source.protocol is None:
         return drawn.model_copy(update=fields)
-    drawn_fields: dict[str, Any] = {n: getattr(drawn, n) for n in drawn.model_fields_set}
-    fields = {**drawn_fields, **fields, "protocol": source.protocol}
+    anew: dict[str, Any] = {name: getattr(drawn, name) for name in drawn.model_fields_set}
+    anew.update(fields, protocol=source.protocol)
     try:
         # Built anew, not copied: the world must agree with another protocol.
-        return type(drawn)(**fields)
+        return type(drawn)(**anew)
     except ValidationError as error:
-        raise MootError(explained(error, type(drawn), fields)) from None
+        raise MootError(explained(error, type(drawn), anew)) from None
 
 
 @dataclass(frozen=True, slots=True)
