@@ -136,15 +136,15 @@ class Slab:
         for tensor in (*self.keys, *self.values):
             tensor[first:last, :, :filled] = 0
 
-    def grown(self, rows: int, live: int, first: int, filled: int, end: int, slots: int) -> Slab:
-        """A new slab of `rows` rows and `slots` slots, in which what the first `live` rows hold from slot
-        `first` to `filled` ends at slot `end`."""
-        slab = Slab(self.layers, rows, slots, self.whole)
+    def copy(self, to: Slab, live: int, first: int, filled: int, end: int) -> None:
+        """Write what the first `live` rows hold from slot `first` to `filled` so that it ends at slot `end`
+        of `to`, another slab or this one."""
+        to.whole = self.whole
         start = end - (filled - first)
-        for mine, theirs in ((slab.keys, self.keys), (slab.values, self.values)):
-            for new, old in zip(mine, theirs, strict=True):
-                new[:live, :, start:end] = old[:live, :, first:filled]
-        return slab
+        for mine, theirs in ((self.keys, to.keys), (self.values, to.values)):
+            for old, new in zip(mine, theirs, strict=True):
+                held = old[:live, :, first:filled]
+                new[:live, :, start:end] = held.clone() if old is new else held
 
 
 def _zeros(shape: LayerShape, rows: int, slots: int, width: int) -> Tensor:

@@ -25,8 +25,8 @@ from .sampling import Sampling, draw, judged_on
 PREFILL = {"cpu": 1024}
 PREFILL_ELSEWHERE = 16384
 """Tokens per forward of the prefill: enough to be busy, few enough for memory (and a CPU's cache)."""
-ROOM = 64
-"""Slots added to the slab when it is full."""
+ROOM = 0.5
+"""Slots to spare in a new slab, as a share of those taken."""
 SHARED = 8
 """Fewest first tokens, common to prompts that are new, that are worth a forward of their own."""
 RULES = "rules"
@@ -91,18 +91,22 @@ class Batch:
         live = len(self.rows)
         if not live:
             self.filled = longest
-            self.slab = self.loaded.slab(more, longest + ROOM)
-        elif live + more > self.slab.rows or longest > self.filled:
+            self.slab = self.loaded.slab(more, _roomy(longest))
+            return
+        if live + more > self.slab.rows or longest > self.filled:
             self._repack(live + more, longest)
-        else:
-            self.slab.clear(live, live + more, self.filled)
+        self.slab.clear(live, live + more, self.filled)
 
     def _repack(self, rows: int, longest: int = 0) -> None:
-        """Into a slab of at least `rows` rows, without the slots that no row uses any more."""
-        first = min(self.starts)
+        """Leave out the slots that no row uses any more; into a larger slab, if that is not enough."""
+        first, live = min(self.starts), len(self.rows)
         end = max(self.filled - first, longest)
-        rows = max(rows, self.slab.rows)
-        self.slab = self.slab.grown(rows, len(self.rows), first, self.filled, end, end + ROOM)
+        slots = _roomy(end)
+        target = self.slab
+        if rows > self.slab.rows or (end + slots) // 2 >= self.slab.slots:
+            target = self.loaded.slab(max(rows, self.slab.rows), slots)
+        self.slab.copy(target, live, first, self.filled, end)
+        self.slab = target
         self.starts = [start + end - self.filled for start in self.starts]
         self.filled = end
 
@@ -184,3 +188,7 @@ class Batch:
         ids = [[row.fed[-1]] for row in self.rows]
         self.logits = self._forward(self.slab, self.starts, ids, self.filled)
         self.filled += 1
+
+
+def _roomy(slots: int) -> int:
+    return slots + int(slots * ROOM) + 1

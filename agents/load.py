@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 from weakref import WeakValueDictionary
 
-import huggingface_hub.constants
 import torch
 from torch import Tensor
 from transformers import (
@@ -34,13 +30,13 @@ from ..protocols import MootError, did_you_mean
 from .cache import LayerShape, Slab, shapes
 from .masks import Grammars
 from .render import ChatForm
+from .source import check_folder, folder_of, offline, unread
 
 DTYPES = {
     "float32": torch.float32, "fp32": torch.float32,
     "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
     "float16": torch.float16, "fp16": torch.float16,
 }  # fmt: skip
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 class Loaded:
@@ -127,10 +123,10 @@ def load(
     needs bitsandbytes. Raises `MootError` for anything that cannot be loaded.
     """
     name = str(spec)
-    folder = _folder(name)
+    folder = folder_of(name)
     if folder is not None:
         name = str(folder)
-        _check_folder(folder)
+        check_folder(folder)
     place = _place(device)
     kind = _dtype(dtype, place)
     key = (
@@ -152,7 +148,7 @@ def load(
     if device_map is not None:
         arguments["device_map"] = device_map
     where: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
-    if folder is None and _offline():
+    if folder is None and offline():
         where["local_files_only"] = True
     with _quiet() if folder else nullcontext():
         model, tokenizer = _read(name, folder, where, arguments)
@@ -187,7 +183,7 @@ def _read(
         config = _from(AutoConfig, name, **where)
         tokenizer = _from(AutoTokenizer, name, **where)
     except Exception as e:  # the hub, JSON and tokenizers each raise their own kinds
-        raise MootError(_unread(name, folder, e)) from e
+        raise MootError(unread(name, folder, e)) from e
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or not len(tokenizer):
         raise MootError(
             f"{name}: no fast tokenizer; save one beside the model (tokenizer.json) with "
@@ -202,82 +198,13 @@ def _read(
             usage=False,
         ) from e
     except Exception as e:  # likewise: a bad file must not look like our bug
-        raise MootError(_unread(name, folder, e)) from e
+        raise MootError(unread(name, folder, e)) from e
     return model, tokenizer
-
-
-def _offline() -> bool:
-    """No way to the hub: then what an earlier download left is used, without half a minute of retries."""
-    host = urlsplit(huggingface_hub.constants.ENDPOINT).hostname
-    if getproxies():
-        return False
-    try:
-        socket.getaddrinfo(host, 443)
-    except OSError:
-        return True
-    return False
 
 
 def _from(auto: Any, name: str, **arguments: Any) -> Any:
     """The `from_pretrained` of a transformers class, whose types are unknown."""
     return auto.from_pretrained(name, **arguments)
-
-
-def _unread(name: str, folder: Path | None, e: Exception) -> str:
-    why = next((line.strip() for line in str(e).splitlines() if line.strip()), type(e).__name__)
-    if "trust_remote_code" in str(e):
-        return f"{name}: it runs its own code; if you trust its authors add trust_remote_code=true"
-    if "safetensors" in str(e) and folder is None:
-        return (
-            f"{name}: no safetensors weights, and pickled ones are never opened ({why}); choose a "
-            "revision that has model.safetensors"
-        )
-    if folder is not None:
-        return f"{name}: cannot be read as a model ({why}); save it again with save_pretrained"
-    return (
-        f"no model {name!r}: neither a folder here nor an id that the Hugging Face hub gave ({why}); "
-        "give the path of a folder with config.json and model.safetensors, or check id and network"
-    )
-
-
-def _folder(name: str) -> Path | None:
-    """The local folder that `name` means; None for a hub id. Raises `MootError` for a missing folder."""
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path.resolve()
-    if path.is_file():
-        raise MootError(f"{name} is a file; give the folder that holds config.json and the weights")
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        beside = (
-            [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
-        )
-        raise MootError(f"no folder {name}; {did_you_mean(path.name, beside)}")
-    return None
-
-
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        if (folder / "adapter_config.json").is_file():
-            raise MootError(
-                f"{folder} holds an adapter, not a model; give the folder of its base model"
-            )
-        raise MootError(
-            f"{folder} has no config.json; give a folder written by model.save_pretrained"
-        )
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(p.name for pattern in PICKLES for p in folder.glob(pattern))
-        if pickles:
-            raise MootError(
-                f"{folder} has only pickled weights ({pickles[0]}), which can run code and are never "
-                "opened; save the model again with save_pretrained to get model.safetensors"
-            )
-        raise MootError(
-            f"{folder} has no weights; add model.safetensors (model.save_pretrained writes it)"
-        )
-    if not any((folder / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json")):
-        raise MootError(
-            f"{folder} has no tokenizer; add tokenizer.json with tokenizer.save_pretrained"
-        )
 
 
 def _place(device: str | None) -> torch.device:

@@ -275,11 +275,14 @@ def test_a_slab_moves_rows_and_grows() -> None:
     slab.put(1, 4, past([7, 8, 9]), 3)
     assert slab.keys[0].flatten().tolist() == [0, 0, 5, 6, 0, 7, 8, 9]
     slab.move(1, 0, 4)
-    grown = slab.grown(rows=2, live=1, first=1, filled=4, end=5, slots=6)
+    grown = Slab(slab.layers, rows=2, slots=6)
+    slab.copy(grown, live=1, first=1, filled=4, end=5)
     assert grown.keys[0].flatten().tolist() == [0, 0, 7, 8, 9, 0] + [0] * 6
     assert grown.values[0].flatten().tolist() == [0, 0, -7, -8, -9, 0] + [0] * 6
-    kept = grown.take(0, 3, [8, 9])
-    grown.clear(0, 1, filled=5)
+    grown.copy(grown, live=1, first=2, filled=5, end=6)
+    assert grown.keys[0][0].flatten().tolist()[3:] == [7, 8, 9]
+    kept = grown.take(0, 4, [8, 9])
+    grown.clear(0, 1, filled=6)
     assert grown.keys[0].count_nonzero() == 0
     assert kept.keys[0].flatten().tolist() == [8, 9]
 

@@ -169,7 +169,7 @@ def masked_steps(
 def test_greedy_equals_decoding_without_cache_or_batch(
     folders: Callable[[str], str], architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("moot.agents.decode.ROOM", 7)  # so that the slab has to grow
+    monkeypatch.setattr("moot.agents.decode.ROOM", 0.02)  # so that the slab has to grow
     folder, asked = folders(architecture), observations(8, max_text=12)
     pool = language_pool(folder, {"temperature": 0})
     replies = answers(pool, asked)

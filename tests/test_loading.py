@@ -130,7 +130,7 @@ def test_a_missing_folder_and_an_unknown_id(folder: Path, monkeypatch: pytest.Mo
         raise OSError("Name or service not known")
 
     monkeypatch.setattr("socket.getaddrinfo", unplugged)
-    monkeypatch.setattr("moot.agents.load.getproxies", dict)
+    monkeypatch.setattr("moot.agents.source.getproxies", dict)
     with pytest.raises(MootError, match=r"no model 'nobody/nothing': .* check id and network") as e:
         load("nobody/nothing")
     assert "\n" not in str(e.value)

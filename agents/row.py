@@ -1,0 +1,119 @@
+"""One reply being written: thought (if asked for), then words under the mask of the legal replies.
+
+    THINKING  ->  ENDING  ->  SPEAKING  ->  CLOSING (only when its limit is near)
+
+Which tokens come is the batch's business (`decode`); what each of them means is this file's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from llguidance import LLMatcher
+
+from .load import Loaded
+from .render import CLOSE
+
+LOOK_BACK = 8
+"""Tokens of a thought in which its end mark is looked for; it may be spelled with several."""
+CUT = 4
+"""Tokens kept back for closing the words: what is left of one character, in bytes, is at most 3."""
+
+
+class Phase(Enum):
+    """What a row is doing."""
+
+    THINKING = "draws its thought, without a mask"
+    ENDING = "is fed the end of the thought"
+    SPEAKING = "draws its reply, under the mask"
+    CLOSING = "is fed the end of its reply, because its limit is near"
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One reply being written."""
+
+    ticket: int
+    talk: Hashable
+    """Whose talk this is; its earlier prompts start like this one."""
+    prompt: list[int]
+    matcher: LLMatcher
+    limit: int
+    """Most tokens of the reply, the thought not counted."""
+    rng: np.random.Generator
+    think: int = 0
+    """Most tokens of the thought; 0: no thought."""
+    dropped: int = 0
+    phase: Phase = Phase.SPEAKING
+    pending: deque[int] = field(default_factory=deque[int])
+    """Tokens that come next whatever the model says."""
+    fed: list[int] = field(default_factory=list[int])
+    """Everything after the prompt: thought, its end, reply."""
+    thought: list[int] = field(default_factory=list[int])
+    token_ids: list[int] = field(default_factory=list[int])
+    logprobs: list[float] = field(default_factory=list[float])
+    log_mass: float = 0.0
+    """Sum over positions of the log-probability of all legal tokens."""
+    done: bool = False
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.think:
+            self.phase = Phase.THINKING
+
+    @property
+    def public(self) -> bool:
+        return self.phase in (Phase.SPEAKING, Phase.CLOSING)
+
+    def take(self, token: int, logprob: float, log_mass: float, loaded: Loaded) -> None:
+        """One token more: the pending one, else the one drawn. `log_mass` as in `sampling.Drawn`."""
+        if math.isnan(log_mass):
+            return self.fail("the model's logits are not finite")
+        if log_mass == -math.inf:
+            return self.fail(f"no token is legal here: {self.matcher.get_error() or 'a dead end'}")
+        if self.pending:
+            token, logprob = self.pending.popleft(), 0.0
+        self.fed.append(token)
+        if not self.public:
+            return self._think(token, loaded)
+        self.token_ids.append(token)
+        self.logprobs.append(logprob)
+        self.log_mass += log_mass
+        if not self.matcher.consume_token(token):
+            return self.fail(f"the grammar refused a token: {self.matcher.get_error()}")
+        self.done = token in loaded.ends
+        return None if self.done else self._hurry(loaded.close)
+
+    def fail(self, why: str) -> None:
+        """End here, without a usable reply."""
+        self.error, self.done = why, True
+
+    def _think(self, token: int, loaded: Loaded) -> None:
+        """The thought ends with its mark, with an end of the turn, or by force when it is too long."""
+        if self.phase is Phase.THINKING:
+            ended = token in loaded.ends
+            if not ended:
+                self.thought.append(token)
+            closed = CLOSE in loaded.form.spelled(self.thought[-LOOK_BACK:])
+            if not closed and not ended and len(self.thought) < self.think:
+                return
+            self.pending.extend(loaded.form.thought_end(cut=not closed))
+            self.phase = Phase.ENDING
+        if not self.pending:
+            self.phase = Phase.SPEAKING
+
+    def _hurry(self, close: list[int]) -> None:
+        """Close the words while there is room to: at its limit a reply is whole, or it is an error."""
+        left = self.limit - len(self.token_ids)
+        if left <= 0:
+            return self.fail(f"the reply was not complete after {self.limit} tokens")
+        near = self.phase is Phase.SPEAKING and left <= len(close) + 1 + CUT
+        if near and self.matcher.validate_tokens(close) == len(close):
+            self.phase = Phase.CLOSING
+            self.pending.extend(close)
+        return None
