@@ -250,7 +250,7 @@ def test_decoding_mixes_agents(architecture: str, spec: str, tmp_path: Path) -> 
     with torch.inference_mode(), bank.route(owners):
         for step in range(more):
             slots = torch.arange(filled + ids.shape[1])[None]
-            cache = slab.window(0, len(owners), filled)
+            cache = slab.window(0, len(owners), 0, filled)
             places = (slots[:, filled:] - starts).clamp_min(0)
             logits = loaded.next_logits(ids, slots >= starts, places, cache)
             filled += ids.shape[1]

@@ -213,7 +213,13 @@ def test_an_interrupt_keeps_what_was_played(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "moot", "simulate", "deal_or_no_deal", "*=scripted:linear",
                "--episodes", "200000", "--out", "run"]  # fmt: skip
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A parent in the background of a shell hands down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     file = tmp_path / "run" / "episodes.jsonl"
     for _ in range(600):
