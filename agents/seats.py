@@ -57,7 +57,7 @@ def seat(spec: Spec) -> Seat:
     if kind == "scripted":
         return _scripted(spec, name, options)
     if kind == "nano" and not name:
-        return Seat(spec, _language(str(NANO), {"temperature": "1.0", **options}))
+        return Seat(spec, _language(str(NANO), {"temperature": "0.3", **options}))
     if kind == "hf" and name:
         return Seat(spec, _language(name, options))
     if kind == "openai":

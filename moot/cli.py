@@ -337,7 +337,7 @@ def pretrain(
     path = shlex.quote(str(folder))
     out.print(f"The model lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
     out.print(
-        f"  moot simulate deal_or_no_deal --agents '*=hf:{path}?temperature=1'", soft_wrap=True
+        f"  moot simulate deal_or_no_deal --agents '*=hf:{path}?temperature=0.3'", soft_wrap=True
     )
 
 
