@@ -2,7 +2,8 @@
 
 llguidance compiles the schema once (about a millisecond) and then gives one bit per token and step. The
 grammar is the written form of `protocols.wire` to the byte: no white space, and only the escapes that
-`json.dumps` writes, so that what a model says is read back and written out the same.
+`json.dumps` writes, so that what a model says is read back and written out the same (but for zeros
+after a decimal point, and -0 where a number may be negative).
 """
 
 from __future__ import annotations

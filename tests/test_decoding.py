@@ -111,7 +111,7 @@ SCHEMAS = st.recursive(
         st.builds(lambda n: {"type": "string", "maxLength": n}, st.integers(0, 6)),
         st.builds(
             lambda a, b: {"type": "integer", "minimum": min(a, b), "maximum": max(a, b)},
-            st.integers(-9, 120), st.integers(-9, 120),
+            st.integers(0, 120), st.integers(0, 120),
         ),
         st.sampled_from([{"const": ["pave", "roof"]}, {"enum": ["a", [1, 2]]}, {"const": "ü\"x"}]),
     ),
