@@ -24,7 +24,7 @@ def table(parts: Mapping[str, Scores]) -> Table:
         (scores,) = parts.values()
         for title in ("value", "95 % interval", "n"):
             grid.add_column(title, justify="right", no_wrap=True)
-        grid.add_column("what it is", style="dim", ratio=1, no_wrap=True, overflow="ellipsis")
+        grid.add_column("what it is", style="dim", ratio=1)
         for score in (scores[name] for name in names):
             grid.add_row(score.name, number(score), interval(score), f"{score.n:,}", score.summary)
         return grid
