@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 
 from ..protocols import Agent, MootError, Pool, did_you_mean
 from .pools import ScriptedPool, ThreadPool
-from .scripted import STRATEGIES
+from .scripted.strategies import STRATEGIES
 
 NANO = Path(__file__).parent.parent / "models" / "nano"
 KINDS = {

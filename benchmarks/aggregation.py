@@ -20,8 +20,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from moot.finetune import aggregate, lora_robust, lora_rules, robust
-from moot.finetune.gram import Factors, Lora, aggregation_error, flat, gram
+from moot.finetune.rules import average, lora_robust, robust
+from moot.finetune.rules import lora as lora_rules
+from moot.finetune.rules.gram import Factors, Lora, aggregation_error, flat, gram
 
 CLIENTS, RANK, LAYERS = 64, 16, 24
 HIDDEN, INNER, KEYS = 896, 4864, 128
@@ -91,7 +92,7 @@ def main() -> None:
     )
     print(f"{'':26} {'seconds':>8} {'cpu':>8}")
     for name in ("fedavg", "fedavgm", "fedadagrad", "fedadam", "fedyogi"):
-        rule = aggregate.RULES[name].function
+        rule = average.RULES[name].function
         line(name, seconds(partial(rule, clients, weights, start, {})), 2)
     for name in ("fedit", "fedsa", "hetlora", "flora"):
         rule = lora_rules.RULES[name].function

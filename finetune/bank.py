@@ -29,7 +29,7 @@ from .route import Route
 
 
 class Spec(Protocol):
-    """A method's options: `lora.py`, `bottleneck.py`, `prefix.py`, `ia3.py`."""
+    """A method's options: see `methods/`."""
 
     @property
     def method(self) -> str: ...

@@ -27,10 +27,10 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from ..protocols import MootError
-from .bottleneck import BottleneckLayers
-from .ia3 import Ia3Layers
-from .lora import LoRA, LoraLayers
-from .prefix import EMBEDDING, PrefixLayers, PromptLayers
+from .methods.bottleneck import BottleneckLayers
+from .methods.ia3 import Ia3Layers
+from .methods.lora import LoRA, LoraLayers
+from .methods.prefix import EMBEDDING, PrefixLayers, PromptLayers
 
 if TYPE_CHECKING:
     from .bank import AdapterBank

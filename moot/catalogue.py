@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inspect import getdoc
 
-from .agents.scripted import STRATEGIES
+from .agents.scripted.strategies import STRATEGIES
 from .agents.seats import KINDS as AGENT_KINDS
 from .environments import WORLDS
 from .environments.load import shipped

@@ -307,8 +307,8 @@ def pretrain(
     """Train the nano model from nothing, on games that scripted agents play."""
     import torch
 
-    from .finetune.pretrain import Recipe
-    from .finetune.pretrain import pretrain as train
+    from .finetune.nano.pretrain import Recipe
+    from .finetune.nano.pretrain import pretrain as train
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise MootError(f"--device {device}: want cpu, or cuda where there is a GPU")

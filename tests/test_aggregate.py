@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor
 
-from moot.finetune.aggregate import (
+from moot.finetune.rules.average import (
     RULES,
     Tensors,
     average,
@@ -25,8 +25,8 @@ from moot.finetune.aggregate import (
     scaffold,
     scaffold_correction,
 )
-from moot.finetune.guard import set_aside, without
-from moot.finetune.personal import cohorts, ditto, ditto_pull, last_layers, rows_of, split
+from moot.finetune.rules.guard import set_aside, without
+from moot.finetune.rules.personal import cohorts, ditto, ditto_pull, last_layers, rows_of, split
 from moot.protocols import MootError
 
 SHAPES = {"layer.0.w": (3, 4), "layer.1.w": (5,), "layer.2.scale": ()}

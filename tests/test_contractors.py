@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moot.agents.contractors import best_shares
 from moot.agents.pools import ScriptedPool
-from moot.agents.scripted import STRATEGIES
+from moot.agents.scripted.contractors import best_shares
+from moot.agents.scripted.strategies import STRATEGIES
 from moot.environments import WORLDS, Environment, Episode, Scenario, fork, play
 from moot.protocols import Act, Ended, Reply
 

@@ -13,7 +13,7 @@ from datasets import Dataset
 from moot.agents.pools import ScriptedPool
 from moot.agents.prompt import chat
 from moot.agents.render import ChatForm
-from moot.agents.scripted import STRATEGIES
+from moot.agents.scripted.strategies import STRATEGIES
 from moot.environments import Environment, Episode, play
 from moot.environments.load import draw, load_scenario
 from moot.environments.transcripts import load_transcripts

@@ -16,10 +16,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from moot.finetune.bank import AdapterBank
-from moot.finetune.bottleneck import Bottleneck
-from moot.finetune.ia3 import IA3
-from moot.finetune.lora import LoRA
-from moot.finetune.prefix import Prefix, Prompt
+from moot.finetune.methods.bottleneck import Bottleneck
+from moot.finetune.methods.ia3 import IA3
+from moot.finetune.methods.lora import LoRA
+from moot.finetune.methods.prefix import Prefix, Prompt
 from moot.protocols import MootError
 
 pytestmark = pytest.mark.filterwarnings(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moot.agents.pools import ScriptedPool
-from moot.agents.scripted import STRATEGIES
+from moot.agents.scripted.strategies import STRATEGIES
 from moot.environments import WORLDS, Environment, Episode, Scenario, play
 from moot.protocols import Act, Ended, Observation, Reply
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from moot.finetune import gram as geometry
-from moot.finetune.aggregate import average
-from moot.finetune.gram import (
+from moot.finetune.rules import gram as geometry
+from moot.finetune.rules.average import average
+from moot.finetune.rules.gram import (
     Factors,
     Lora,
     about,
@@ -32,8 +32,7 @@ from moot.finetune.gram import (
     update_norms,
     with_start,
 )
-from moot.finetune.lora_robust import RULES as ROBUST
-from moot.finetune.lora_rules import (
+from moot.finetune.rules.lora import (
     RULES,
     Merged,
     cores,
@@ -49,6 +48,7 @@ from moot.finetune.lora_rules import (
     sent,
     trained,
 )
+from moot.finetune.rules.lora_robust import RULES as ROBUST
 from moot.protocols import MootError
 
 SHAPES = {"q": (6, 6), "up": (9, 6), "down": (5, 8)}

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from moot.agents.pools import ScriptedPool, ThreadPool
-from moot.agents.scripted import STRATEGIES
+from moot.agents.scripted.strategies import STRATEGIES
 from moot.environments import WORLDS, Environment, play
 from moot.protocols import Ended, MootError, Observation, Pool, Reply
 

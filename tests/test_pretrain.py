@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from moot.finetune.dialogues import HELD_OUT, draw, lessons
-from moot.finetune.muon import orthogonal
-from moot.finetune.nano_tokenizer import render, train_tokenizer
-from moot.finetune.pretrain import Recipe, example, pretrain
+from moot.finetune.nano.dialogues import HELD_OUT, draw, lessons
+from moot.finetune.nano.muon import orthogonal
+from moot.finetune.nano.pretrain import Recipe, example, pretrain
+from moot.finetune.nano.tokenizer import render, train_tokenizer
 from moot.protocols import Key, MootError
 
 NANO = Path(__file__).parents[1] / "models" / "nano"
@@ -95,7 +95,7 @@ def test_a_killed_run_leaves_a_sound_checkpoint(
 ) -> None:
     code = (
         "import sys, torch; from pathlib import Path; torch.set_num_threads(1)\n"
-        "from moot.finetune.pretrain import Recipe, pretrain\n"
+        "from moot.finetune.nano.pretrain import Recipe, pretrain\n"
         "recipe = Recipe.model_validate_json(sys.argv[2])\n"
         "for u in pretrain(Path(sys.argv[1]), recipe): print(u.step, flush=True)\n"
     )

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from moot.finetune import lora_robust
-from moot.finetune.aggregate import RULES as PLAIN
-from moot.finetune.aggregate import Merge, average, fedavg
-from moot.finetune.gram import Factors, Lora, distances, gram, plain_gram
-from moot.finetune.lora_rules import Merged, fedex, flora
-from moot.finetune.robust import (
+from moot.finetune.rules import lora_robust
+from moot.finetune.rules.average import RULES as PLAIN
+from moot.finetune.rules.average import Merge, average, fedavg
+from moot.finetune.rules.gram import Factors, Lora, distances, gram, plain_gram
+from moot.finetune.rules.lora import Merged, fedex, flora
+from moot.finetune.rules.robust import (
     RULES,
     clip_weights,
     krum,

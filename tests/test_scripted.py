@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moot.agents.bargaining import at_least, conceding, lapse
 from moot.agents.pools import ScriptedPool
-from moot.agents.scripted import STRATEGIES, Scripted
+from moot.agents.scripted.bargaining import at_least, conceding, lapse
+from moot.agents.scripted.strategies import STRATEGIES, Scripted
 from moot.environments import WORLDS, Environment, Episode, Scenario, play
 from moot.protocols import Act, Ended, MootError, Observation, Reply
 

@@ -17,7 +17,7 @@ from moot.finetune.bank import AdapterBank
 from moot.finetune.batches import order, stream, table
 from moot.finetune.examples import Example
 from moot.finetune.keyed import generator, number
-from moot.finetune.lora import LoRA
+from moot.finetune.methods.lora import LoRA
 from moot.finetune.optim import SGD, AdamW, clip, norms, rates
 from moot.finetune.train import Plan, Step, evaluate, train
 from moot.protocols import MootError

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moot.agents import phrases
 from moot.agents.pools import ScriptedPool
-from moot.agents.scripted import STRATEGIES
-from moot.agents.wording import NUMBERS, plural, words
+from moot.agents.scripted import phrases
+from moot.agents.scripted.strategies import STRATEGIES
+from moot.agents.scripted.wording import NUMBERS, plural, words
 from moot.environments import WORLDS, Environment, play
 from moot.protocols import Act, Content, Message, Observation
 

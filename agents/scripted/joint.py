@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
-from ..protocols import Act, Content, Observation, OfferSpace, Preferences
+from ...protocols import Act, Content, Observation, OfferSpace, Preferences
 from .bargaining import ACCEPT, EPS, LEAVE, Say, field, floor, linear, offered
 
 UNLIMITED = 1 << 30

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from ..protocols import Act, Observation
+from ...protocols import Act, Observation
 from . import phrases
 from .bargaining import field
 

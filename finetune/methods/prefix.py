@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
-from ..protocols import MootError
+from ...protocols import MootError
 from .virtual import Past, VirtualTokens, layer_shapes
 
 if TYPE_CHECKING:
-    from .bank import AdapterBank
+    from ..bank import AdapterBank
 
 Tokens = Annotated[int, Field(ge=1)]
 EMBEDDING = "embedding"

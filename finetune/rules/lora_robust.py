@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .aggregate import Rule, shares
+from .average import Rule, shares
 from .gram import Factors, Lora, checked, distances, gram, present, update_norms, with_start
-from .lora_rules import Merged, flexlora
+from .lora import Merged, flexlora
 from .robust import (
     Judge,
     clip_weights,

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..protocols import MootError
-from .aggregate import Tensors
+from ...protocols import MootError
+from .average import Tensors
 from .gram import linalg
 
 

@@ -18,8 +18,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..protocols import MootError
-from .aggregate import Merge, Rule, Tensors, average, shares, weighted_mean
+from ...protocols import MootError
+from .average import Merge, Rule, Tensors, average, shares, weighted_mean
 from .gram import distances, norms, plain_gram
 
 CHUNK = 1 << 18

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from ..protocols import MootError, did_you_mean
+from ...protocols import MootError, did_you_mean
 
 Tensors = Mapping[str, Tensor]
 """Name -> tensor; which axes it has is said where it is used."""

@@ -20,12 +20,12 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPP
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from ..protocols import MootError, did_you_mean
-from .keyed import number
+from ...protocols import MootError, did_you_mean
+from ..keyed import number
 from .targets import layers, sizes, usual
 
 if TYPE_CHECKING:
-    from .bank import AdapterBank
+    from ..bank import AdapterBank
 
 Rank = Annotated[int, Field(ge=1)]
 

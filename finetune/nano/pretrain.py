@@ -28,11 +28,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ..protocols import MootError
+from ...protocols import MootError
+from .checkpoint import export, latest, reopened, restore, save, where
 from .dialogues import Lesson, lessons
 from .muon import Muon
-from .nano_checkpoint import export, latest, reopened, restore, save, where
-from .nano_tokenizer import ASSISTANT, END, render, train_tokenizer
+from .tokenizer import ASSISTANT, END, render, train_tokenizer
 
 WORDS = '"text":"'
 """In a reply, what stands before this is decided, what follows are words."""

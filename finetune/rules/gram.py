@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..protocols import MootError
-from .aggregate import Tensors, numbers, shares, weighted_mean
+from ...protocols import MootError
+from .average import Tensors, numbers, shares, weighted_mean
 
 linalg: Any = torch.linalg  # its functions carry no types
 

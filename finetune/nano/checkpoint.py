@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnkn
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from ..protocols import MootError
+from ...protocols import MootError
 
 
 def export(model: Any, tokenizer: PreTrainedTokenizerFast, recipe: BaseModel, out: Path) -> None:

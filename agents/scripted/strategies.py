@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..protocols import MootError, Observation, Reply
+from ...protocols import MootError, Observation, Reply
 from . import bargaining, contractors, joint
 from .bargaining import Say, Tactic
 from .contractors import Prices, margin

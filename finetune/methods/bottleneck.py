@@ -17,12 +17,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from .keyed import number
+from ..keyed import number
 from .lora import per_agent
 from .targets import blocks
 
 if TYPE_CHECKING:
-    from .bank import AdapterBank
+    from ..bank import AdapterBank
 
 ACTIVATIONS = {"relu": nn.functional.relu, "gelu": nn.functional.gelu, "silu": nn.functional.silu}
 Size = Annotated[int, Field(ge=1)]

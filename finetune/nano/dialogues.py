@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..agents.pools import ScriptedPool
-from ..agents.prompt import ChatTurn, chat
-from ..agents.scripted import STRATEGIES
-from ..environments import Environment, ProtocolChoice, Scenario, play
-from ..environments.worlds.item_division import ItemGenerator, ItemRole, ItemScenario
-from ..environments.worlds.price_bargaining import PriceGenerator
-from ..environments.worlds.task_allocation import TaskGenerator
-from ..protocols import Act, Ended, Observation, Reply
+from ...agents.pools import ScriptedPool
+from ...agents.prompt import ChatTurn, chat
+from ...agents.scripted.strategies import STRATEGIES
+from ...environments import Environment, ProtocolChoice, Scenario, play
+from ...environments.worlds.item_division import ItemGenerator, ItemRole, ItemScenario
+from ...environments.worlds.price_bargaining import PriceGenerator
+from ...environments.worlds.task_allocation import TaskGenerator
+from ...protocols import Act, Ended, Observation, Reply
 
 HELD_OUT = 10
 """No training scenario gives both agents this total: that is the space of Lewis et al. 2017."""

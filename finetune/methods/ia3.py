@@ -20,12 +20,12 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPI
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from ..protocols import MootError
-from .route import Route
+from ...protocols import MootError
+from ..route import Route
 from .targets import layers, matches, sizes, usual
 
 if TYPE_CHECKING:
-    from .bank import AdapterBank
+    from ..bank import AdapterBank
 
 
 class IA3(BaseModel):

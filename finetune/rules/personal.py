@@ -17,8 +17,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..protocols import MootError, did_you_mean
-from .aggregate import Tensors, proximal
+from ...protocols import MootError, did_you_mean
+from .average import Tensors, proximal
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from ..protocols import MootError
+from ...protocols import MootError
 
 ALL_LINEAR = "all-linear"
 

@@ -21,12 +21,12 @@ from transformers.cache_utils import DynamicCache
 from transformers.integrations import sdpa_attention
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask  # pyright: ignore
 
-from ..agents.cache import LayerShape, shapes
-from ..protocols import MootError
-from .route import Route
+from ...agents.cache import LayerShape, shapes
+from ...protocols import MootError
+from ..route import Route
 
 if TYPE_CHECKING:
-    from .bank import AdapterBank
+    from ..bank import AdapterBank
 
 NAME = "moot_virtual"
 """Of the attention function, in the model's configuration."""

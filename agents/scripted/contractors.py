@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import ceil, inf
 from typing import Any
 
-from ..protocols import Act, Key, Observation
+from ...protocols import Act, Key, Observation
 from .bargaining import Say, field
 
 Prices = Callable[[Observation, int], dict[str, int]]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping
 from operator import neg
 from typing import Any, NamedTuple, cast
 
-from ..protocols import Act, Content, Observation, OfferSpace
+from ...protocols import Act, Content, Observation, OfferSpace
 
 HORIZON = 20
 """Messages until time-dependent tactics have conceded all, where the protocol sets no deadline."""

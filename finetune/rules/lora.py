@@ -28,8 +28,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..protocols import MootError
-from .aggregate import Rule, numbers, shares, weighted_mean
+from ...protocols import MootError
+from .average import Rule, numbers, shares, weighted_mean
 from .gram import Factors, Lora, centred, checked, linalg, present, product_norms, stacked, svd
 
 
