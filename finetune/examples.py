@@ -11,7 +11,6 @@ get one sequence per reply. What others say is read, never learned.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -128,7 +127,7 @@ def view(episode: Episode, agent: str) -> list[ChatTurn]:
     """
     table = Environment(episode.scenario, seed=episode.seed, episode=episode.id)
     heard = tuple(m for m in episode.messages if agent == m.sender or agent in m.receivers)
-    return chat(replace(table.observe(agent), heard=heard, error=None))[:-1]
+    return chat(table.observe(agent)._replace(heard=heard, error=None))[:-1]
 
 
 def from_messages(

@@ -7,6 +7,7 @@ literature use them. Nothing here knows an automaton or a world.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
@@ -67,16 +68,24 @@ def trusted(kind: type[Model], fields: dict[str, Any]) -> Model:
     """A frozen record of `kind` from *all* its fields, made by our own code just now: not validated.
 
     The environment writes two records per message; validating what it has itself just judged would
-    be a quarter of the cost of a message (`model_construct` costs as much as validation).
+    be a quarter of the cost of a message (`model_construct` costs as much as validation). Such records
+    share the set of their fields' names, which is larger than the fields are.
     """
-    record = kind.__new__(kind)
+    record = new(kind)
     set_dict(record, fields)
-    set_names(record, set(fields))
+    set_names(record, names_of(kind))
     set_extra(record, None)
     set_private(record, None)
     return record
 
 
+@cache
+def names_of(kind: type[BaseModel]) -> set[str]:
+    """What pydantic keeps as the fields that were set: all of them."""
+    return set(kind.model_fields)
+
+
+new = object.__new__
 # What `model_construct` sets too, through the slots themselves: records are frozen.
 set_dict, set_names, set_extra, set_private = (
     vars(BaseModel)[slot].__set__

@@ -7,12 +7,12 @@ need neither.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
 from .message import Content, Message, ProtocolError
@@ -34,8 +34,9 @@ class Key(NamedTuple):
 
     def number(self, purpose: str = "") -> int:
         """128-bit hash of the key (BLAKE2b), distinct for each `purpose`."""
-        text = f"{self.seed}|{self.episode}|{self.agent}|{self.turn}|{purpose}"
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+        seed, episode, agent, turn = self
+        text = f"{seed}|{episode}|{agent}|{turn}|{purpose}"
+        return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "little")
 
     def rng(self, purpose: str = "") -> random.Random:
         """A generator of its own for this turn."""
@@ -98,8 +99,7 @@ class Briefing:
         return self.make_space()
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """One agent's view at one turn."""
 
     about: Briefing

@@ -137,7 +137,7 @@ def test_an_unknown_world_is_refused_with_its_name() -> None:
     observation = Environment(draw("item_division", 1)).observe()
     about = dataclasses.replace(observation.about, world="chess", make_space=lambda: None)
     with pytest.raises(MootError, match="'chess'"):
-        STRATEGIES["linear"]().reply(dataclasses.replace(observation, about=about))
+        STRATEGIES["linear"]().reply(observation._replace(about=about))
 
 
 @QUICK
@@ -200,7 +200,7 @@ def test_they_accept_exactly_what_beats_their_next_offer(seed: int, name: str, w
         assert space is not None
         assert standing is not None
         assert standing.content is not None
-        mine = STRATEGIES[name]().reply(dataclasses.replace(observation, standing=None))
+        mine = STRATEGIES[name]().reply(observation._replace(standing=None))
         assert mine.act == Act.PROPOSE
         least = space.utility(mine.content, mine=True)  # type: ignore[arg-type]
         accepts = space.utility(standing.content, mine=False) >= least - 1e-9

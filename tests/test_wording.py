@@ -29,7 +29,7 @@ def observed(world: str, role: str = "", seed: int = 1, **about: Any) -> Observa
     agent = next(a for a in table.agents if table.roles[a] == role or not role)
     observation = table.observe(agent)
     brief = dataclasses.replace(observation.about, **{"max_text": 160, **about})
-    return dataclasses.replace(observation, about=brief)
+    return observation._replace(about=brief)
 
 
 def offered(observation: Observation, content: Content) -> Observation:
@@ -37,7 +37,7 @@ def offered(observation: Observation, content: Content) -> Observation:
     message = Message(
         id=0, conversation="", sender="other", receivers=(), act=Act.PROPOSE, content=content
     )
-    return dataclasses.replace(observation, standing=message, heard=(message,))
+    return observation._replace(standing=message, heard=(message,))
 
 
 BOOKS = observed("item_division", public={"items": {"book": 2, "wish": 1, "food": 5, "ruby": 3}})
@@ -95,7 +95,7 @@ def test_each_act_has_many_short_wordings(observation: Observation, act: Act, co
 def test_the_text_fits(case: tuple[Observation, Act, Any], chance: int, most: int) -> None:
     observation, act, content = case
     brief = dataclasses.replace(observation.about, max_text=most)
-    text = words(dataclasses.replace(observation, about=brief), act, content, chance)
+    text = words(observation._replace(about=brief), act, content, chance)
     assert len(text) <= most
     assert text or most < 60 or act is Act.INFORM
 
@@ -135,7 +135,7 @@ def test_counts_in_words_are_those_of_the_split(
     items, take = split
     rest = {k: n - take[k] for k, n in items.items()}
     brief = dataclasses.replace(BOOKS.about, public={"items": items})
-    seen = dataclasses.replace(BOOKS, about=brief)
+    seen = BOOKS._replace(about=brief)
     if accepts:
         content = Content.model_validate({"take": rest})
         text = words(offered(seen, content), Act.ACCEPT_PROPOSAL, None, chance)
@@ -218,7 +218,7 @@ def test_bids_and_awards_in_words_are_those_of_the_content(chance: int) -> None:
 
 def test_an_unknown_world_gets_words_for_bare_acts_only() -> None:
     about = dataclasses.replace(BOOKS.about, world="chess")
-    chess = dataclasses.replace(BOOKS, about=about)
+    chess = BOOKS._replace(about=about)
     assert words(chess, Act.ACCEPT_PROPOSAL, None, 3) in phrases.ACCEPT
     assert words(chess, Act.PROPOSE, {"move": "e4"}, 3) == ""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
 from operator import neg
 from typing import Any, NamedTuple, cast
 
@@ -35,33 +36,33 @@ LEAVE = Say(Act.CANCEL)
 
 def field(content: object, name: str) -> Any:
     """A field of a typed content or of one that is still a dict."""
-    if isinstance(content, Mapping):
-        return cast(Mapping[str, Any], content)[name]
-    return getattr(content, name)
+    if isinstance(content, Content):
+        return getattr(content, name)
+    return cast(Mapping[str, Any], content)[name]
 
 
 def floor(observation: Observation) -> float:
     """Utility of no deal: `no_deal` where the world has it, else 0."""
-    return observation.private.get("no_deal", 0.0)
+    return observation.about.private.get("no_deal", 0.0)
 
 
 def ceiling(observation: Observation, space: OfferSpace) -> float:
     """The most it hopes for: its target price (utility 1) where it has one, else its best offer."""
     best = space.utilities[0]
-    return min(best, 1.0) if "target" in observation.private else best
+    return min(best, 1.0) if "target" in observation.about.private else best
 
 
 def offered(observation: Observation) -> Content | None:
     """The other's standing offer: what an acceptance would close."""
     standing = observation.standing
-    if standing is None or standing.sender == observation.agent:
+    if standing is None or standing.sender == observation.about.agent:
         return None
     return standing.content
 
 
 def lapse(observation: Observation) -> float:
     """Share t / T of the own turns that has passed: 0 at the first one, 1 at the last."""
-    deadline, left, agents = observation.deadline, observation.left, len(observation.agents)
+    deadline, left, agents = observation.about.deadline, observation.left, len(observation.agents)
     if deadline is None or left is None:
         deadline, said = HORIZON, len(observation.heard)
     else:
@@ -70,6 +71,7 @@ def lapse(observation: Observation) -> float:
     return min(said // agents / last, 1.0) if last else 1.0
 
 
+@lru_cache(maxsize=4096)
 def at_least(space: OfferSpace, target: float) -> int:
     """Index of the first of the offers worth least among those worth `target` or more."""
     utilities = space.utilities

@@ -7,14 +7,14 @@ said more briefly or not at all. Worlds that are not known here get words for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from ...protocols import Act, Observation
 from . import phrases
 from .bargaining import field
 
-Wording = Callable[[Observation, Act, object, int], Iterator[str]]
+Wording = Callable[[Observation, Act, object, int], Sequence[str]]
 """Texts for an act and its content, the best first, then shorter ones."""
 
 MASS = frozenset({"food", "water", "firewood", "wood", "gold", "money", "time", "rice", "bread"})
@@ -26,9 +26,9 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 def words(observation: Observation, act: Act, content: object, chance: int) -> str:
     """Text of at most `observation.max_text` characters for this act and content; maybe empty."""
-    most = observation.max_text
-    for text in WORLDS.get(observation.world, _bare)(observation, act, content, chance):
-        if len(text) <= most:
+    about = observation.about
+    for text in WORLDS.get(about.world, _bare)(observation, act, content, chance):
+        if len(text) <= about.max_text:
             return text
     return ""
 
@@ -86,11 +86,10 @@ def amount(value: float) -> str:
     return f"{value:.12g}" if value % 1 else str(int(value))
 
 
-def _bare(observation: Observation, act: Act, content: object, chance: int) -> Iterator[str]:
+def _bare(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
     """Words for acts alone; none where they would have to tell of a content."""
     templates = BARE.get(act)
-    if templates is not None and content is None:
-        yield fill(templates, chance)
+    return () if templates is None or content is not None else (fill(templates, chance),)
 
 
 BARE = {
@@ -101,32 +100,29 @@ BARE = {
 }
 
 
-def _led(observation: Observation, chance: int, text: str) -> Iterator[str]:
+def _led(observation: Observation, chance: int, text: str) -> Sequence[str]:
     """An offer after an opener, if that stays short, and without."""
     standing = observation.standing
-    counter = standing is not None and standing.sender != observation.agent
+    counter = standing is not None and standing.sender != observation.about.agent
     openers = phrases.COUNTERS if counter else phrases.OPENERS
-    yield from _short(openers[chance % len(openers)], text)
+    return _short(openers[chance % len(openers)], text)
 
 
-def _told(observation: Observation, chance: int, text: str) -> Iterator[str]:
+def _told(observation: Observation, chance: int, text: str) -> Sequence[str]:
     """Values, after an answer's opener if they were just asked for, and without."""
     heard = observation.heard
     if heard and heard[-1].act is Act.QUERY_REF:
-        yield from _short(phrases.ANSWERS[chance % len(phrases.ANSWERS)], text)
-    else:
-        yield text
+        return _short(phrases.ANSWERS[chance % len(phrases.ANSWERS)], text)
+    return (text,)
 
 
-def _short(opener: str, text: str) -> Iterator[str]:
-    if len(opener) + len(text) <= SHORT:
-        yield opener + text
-    yield text
+def _short(opener: str, text: str) -> Sequence[str]:
+    return (opener + text, text) if opener and len(opener) + len(text) <= SHORT else (text,)
 
 
-def _items(observation: Observation, act: Act, content: object, chance: int) -> Iterator[str]:
+def _items(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
     """Item division."""
-    items: Mapping[str, int] = observation.public["items"]
+    items: Mapping[str, int] = observation.about.public["items"]
     chance, lead = divmod(chance, 8)
     chance, style = divmod(chance, 3)
     if act is Act.PROPOSE:
@@ -137,9 +133,9 @@ def _items(observation: Observation, act: Act, content: object, chance: int) -> 
             templates = phrases.SPLIT_ALL
         elif mine == "nothing":
             templates = phrases.SPLIT_NONE
-        yield from _led(observation, lead, fill(templates, chance, mine=mine, rest=rest))
-        yield f"{mine} for me."
-    elif act is Act.INFORM and content is not None:
+        text = fill(templates, chance, mine=mine, rest=rest)
+        return *_led(observation, lead, text), f"{mine} for me."
+    if act is Act.INFORM and content is not None:
         values: Mapping[str, int] = field(content, "values")
         most = max(values.values())
         best = listed([plural(k) for k, v in values.items() if v == most])
@@ -149,59 +145,54 @@ def _items(observation: Observation, act: Act, content: object, chance: int) -> 
         else:
             rates = listed([f"{v} per {k}" for k, v in values.items()])
             text = fill(phrases.TELL_RATES, chance, rates=rates, best=best)
-        yield from _told(observation, lead, text)
-        yield fill(phrases.TELL_SHORT, chance, best=best)
-    elif act is Act.QUERY_REF:
-        yield fill(phrases.ASK_ITEMS, chance, kinds=listed([plural(k) for k in items]))
-        yield fill(phrases.ASK_SHORT, chance)
-    else:
-        standing = observation.standing
-        if act is Act.ACCEPT_PROPOSAL and standing is not None and lead < 4:
-            theirs: Mapping[str, int] = field(standing.content, "take")
-            rest, mine = piles(tuple(items.items()), tuple([theirs[k] for k in items]), style)
-            yield fill(phrases.ACCEPT_SPLIT, chance, mine=mine, rest=rest)
-        yield from _bare(observation, act, content, chance)
+        short = fill(phrases.TELL_SHORT, chance, best=best)
+        return *_told(observation, lead, text), short
+    if act is Act.QUERY_REF:
+        kinds = listed([plural(k) for k in items])
+        return fill(phrases.ASK_ITEMS, chance, kinds=kinds), fill(phrases.ASK_SHORT, chance)
+    bare, standing = _bare(observation, act, content, chance), observation.standing
+    if act is Act.ACCEPT_PROPOSAL and standing is not None and lead < 4:
+        theirs: Mapping[str, int] = field(standing.content, "take")
+        rest, mine = piles(tuple(items.items()), tuple([theirs[k] for k in items]), style)
+        return fill(phrases.ACCEPT_SPLIT, chance, mine=mine, rest=rest), *bare
+    return bare
 
 
-def _price(observation: Observation, act: Act, content: object, chance: int) -> Iterator[str]:
+def _price(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
     """Price bargaining."""
     sells = observation.role == "seller"
     chance, lead = divmod(chance, 8)
     if act is Act.PROPOSE:
         price = amount(field(content, "price"))
         templates = phrases.SELL_AT if sells else phrases.BUY_AT
-        yield from _led(observation, lead, fill(templates, chance, price=price))
-        yield f"{price}?"
-    elif act is Act.INFORM and content is not None:
+        return *_led(observation, lead, fill(templates, chance, price=price)), f"{price}?"
+    if act is Act.INFORM and content is not None:
         limit = amount(field(content, "limit"))
         templates = phrases.TELL_SELLER if sells else phrases.TELL_BUYER
-        yield from _told(observation, lead, fill(templates, chance, limit=limit))
-    elif act is Act.QUERY_REF:
-        yield fill(phrases.ASK_BUYER if sells else phrases.ASK_SELLER, chance)
-    else:
-        standing = observation.standing
-        if act is Act.ACCEPT_PROPOSAL and standing is not None and lead < 4:
-            price = amount(field(standing.content, "price"))
-            yield fill(phrases.ACCEPT_PRICE, chance, price=price)
-        yield from _bare(observation, act, content, chance)
+        return _told(observation, lead, fill(templates, chance, limit=limit))
+    if act is Act.QUERY_REF:
+        return (fill(phrases.ASK_BUYER if sells else phrases.ASK_SELLER, chance),)
+    bare, standing = _bare(observation, act, content, chance), observation.standing
+    if act is Act.ACCEPT_PROPOSAL and standing is not None and lead < 4:
+        price = amount(field(standing.content, "price"))
+        return fill(phrases.ACCEPT_PRICE, chance, price=price), *bare
+    return bare
 
 
-def _tasks(observation: Observation, act: Act, content: object, chance: int) -> Iterator[str]:
+def _tasks(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
     """Task allocation."""
     if act is Act.PROPOSE:
         most: int = field(content, "most")
         room = NUMBERS[most] if most < len(NUMBERS) else most
         prices = ", ".join([f"{t} {p}" for t, p in field(content, "prices").items()])
-        yield fill(phrases.BID, chance, prices=prices, most=room)
-        yield fill(phrases.BID_SHORT, chance, most=room)
-    elif content is not None and act in CONTRACT:
+        full = fill(phrases.BID, chance, prices=prices, most=room)
+        return full, fill(phrases.BID_SHORT, chance, most=room)
+    if content is not None and act in CONTRACT:
         full, brief = CONTRACT[act]
-        yield fill(full, chance, tasks=listed(field(content, "tasks")))
-        yield fill(brief, chance)
-    elif act in CONTRACT:
-        yield fill(CONTRACT[act][0], chance)
-    else:
-        yield from _bare(observation, act, content, chance)
+        return fill(full, chance, tasks=listed(field(content, "tasks"))), fill(brief, chance)
+    if act in CONTRACT:
+        return (fill(CONTRACT[act][0], chance),)
+    return _bare(observation, act, content, chance)
 
 
 CONTRACT = {

@@ -199,7 +199,9 @@ class ItemSpace:
         self._all = sum(values[k] * n for k, n in items.items())
 
     def utility(self, offer: Content, *, mine: bool) -> float:
-        worth = sum(self._values[k] * n for k, n in cast(Split, offer).take.items())
+        worth, values = 0.0, self._values
+        for kind, count in cast(Split, offer).take.items():  # a plain loop: asked at every turn
+            worth += values[kind] * count
         return worth if mine else self._all - worth
 
     def partner(self, told: Content) -> Sequence[float]:
