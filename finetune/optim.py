@@ -1,22 +1,30 @@
 """Optimisers for stacked parameters: every agent has its own rate, its own step count, and may stand still.
 
-Rates, step counts and activity are (K,) vectors, so one update of a (K, ...) tensor is K separate updates
-of `torch.optim`'s formula. An inactive agent's parameters, moments and count keep their bits: no decay,
-no momentum. Gradients are clipped by each agent's own norm; one norm over all would couple them.
+The formulas are `torch.optim`'s own, called once for all agents of the same rate and step count: on whole
+(K, ...) tensors where these are all, else on their slices. An inactive agent's parameters, moments and count
+keep their bits: no decay, no momentum. Gradients are clipped by each agent's own norm; one norm over
+all would couple them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 from ..protocols import MootError
 
 Schedule = Literal["constant", "linear", "cosine"]
+linalg = cast(Any, torch.linalg)
+
+
+def _ints(found: Tensor) -> list[int]:
+    return cast("list[int]", cast(Any, found).tolist())
 
 
 def rates(kind: Schedule, step: Tensor, total: Tensor, warmup: Tensor) -> Tensor:
@@ -37,9 +45,9 @@ def rates(kind: Schedule, step: Tensor, total: Tensor, warmup: Tensor) -> Tensor
 
 
 def norms(grads: Mapping[str, Tensor]) -> Tensor:
-    """Norm (K,) of each agent's gradient over all its tensors."""
-    squares = [g.flatten(1).square().sum(1).cpu() for g in grads.values()]
-    return torch.stack(squares).sum(0).sqrt()
+    """Norm (K,) of each agent's gradient over all its tensors, on the device of the first."""
+    parts = [cast(Tensor, linalg.vector_norm(g.flatten(1), dim=1)) for g in grads.values()]
+    return linalg.vector_norm(torch.stack([n.to(parts[0].device) for n in parts]), dim=0)
 
 
 def clip(grads: Mapping[str, Tensor], most: float) -> Tensor:
@@ -47,13 +55,8 @@ def clip(grads: Mapping[str, Tensor], most: float) -> Tensor:
     norm = norms(grads)
     factor = (most / (norm + 1e-6)).clamp_max(1)
     for g in grads.values():
-        g.mul_(wide(factor, g))
+        g.mul_(factor.to(g).reshape(-1, *[1] * (g.dim() - 1)))
     return norm
-
-
-def wide(vector: Tensor, like: Tensor) -> Tensor:
-    """(K,) as (K, 1, ..., 1) of the device and kind of `like`."""
-    return vector.to(like).reshape(-1, *[1] * (like.dim() - 1))
 
 
 class _Stacked:
@@ -89,25 +92,34 @@ class _Stacked:
         self, grads: Mapping[str, Tensor], active: Tensor | None = None, share: Tensor | None = None
     ) -> None:
         """One update of the agents that are `active` (K,) bool, at `share` (K,) of their rate."""
-        chosen = torch.arange(len(self.steps)) if active is None else active.nonzero().flatten()
-        if not len(chosen):
-            return
-        everyone = len(chosen) == len(self.steps)
+        every = range(len(self.steps))
+        chosen = list(every) if active is None else _ints(active.nonzero().flatten())
         self.steps[chosen] += 1
-        lr = (self.lr if share is None else self.lr * share)[chosen]
-        steps = self.steps[chosen]
-        for name, t in self.tensors.items():
-            held = [t, *(self.memory[f"{slot}.{name}"] for slot in self.slots)]
-            if everyone:
-                self._move(grads[name], lr, steps, *held)
-                continue
-            at = chosen.to(t.device)
-            some = [h.index_select(0, at) for h in held]
-            self._move(grads[name].index_select(0, at), lr, steps, *some)
-            for whole, part in zip(held, some, strict=True):
-                whole.index_copy_(0, at, part)
+        lr = self.lr if share is None else self.lr * share
+        alike: dict[tuple[float, int], list[int]] = {}
+        for k in chosen:
+            alike.setdefault((float(lr[k]), int(self.steps[k])), []).append(k)
+        for (rate, step), agents in alike.items():
+            whole = len(agents) == len(every)
 
-    def _move(self, g: Tensor, lr: Tensor, steps: Tensor, t: Tensor, *held: Tensor) -> None:
+            def cut(t: Tensor, agents: list[int] = agents, whole: bool = whole) -> list[Tensor]:
+                return [t.detach()] if whole else [t.detach()[k] for k in agents]
+
+            self._move(
+                [p for t in self.tensors.values() for p in cut(t)],
+                [p for name in self.tensors for p in cut(grads[name])],
+                [
+                    [p for name in self.tensors for p in cut(self.memory[f"{slot}.{name}"])]
+                    for slot in self.slots
+                ],
+                rate, step,
+            )  # fmt: skip
+
+    def _move(
+        self, tensors: list[Tensor], grads: list[Tensor], held: list[list[Tensor]], lr: float,
+        step: int,
+    ) -> None:  # fmt: skip
+        """Update these in place; `step` counts from 1."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Tensor]:
@@ -147,16 +159,15 @@ class AdamW(_Stacked):
         super().__init__(tensors, lr, weight_decay)
         self.betas, self.eps = betas, eps
 
-    def _move(self, g: Tensor, lr: Tensor, steps: Tensor, t: Tensor, *held: Tensor) -> None:
-        m, v = held
-        one, two = self.betas
-        if self.weight_decay:
-            t.mul_(wide(1 - lr * self.weight_decay, t))
-        m.lerp_(g, 1 - one)
-        v.mul_(two).addcmul_(g, g, value=1 - two)
-        first = lr / (1 - one ** steps.double())
-        second = (1 - two ** steps.double()).sqrt()
-        t.sub_(m / (v.sqrt() / wide(second, t) + self.eps) * wide(first, t))
+    def _move(
+        self, tensors: list[Tensor], grads: list[Tensor], held: list[list[Tensor]], lr: float,
+        step: int,
+    ) -> None:  # fmt: skip
+        before = [t.new_full((), step - 1, dtype=torch.float32) for t in tensors]
+        adamw(
+            tensors, grads, held[0], held[1], [], before, fused=True, amsgrad=False, beta1=self.betas[0],
+            beta2=self.betas[1], lr=lr, weight_decay=self.weight_decay, eps=self.eps, maximize=False,
+        )  # fmt: skip
 
 
 class SGD(_Stacked):
@@ -175,9 +186,12 @@ class SGD(_Stacked):
         super().__init__(tensors, lr, weight_decay)
         self.momentum = momentum
 
-    def _move(self, g: Tensor, lr: Tensor, steps: Tensor, t: Tensor, *held: Tensor) -> None:
-        (u,) = held
-        u.mul_(self.momentum).add_(g)
-        if self.weight_decay:
-            u.add_(t, alpha=self.weight_decay)
-        t.sub_(u * wide(lr, t))
+    def _move(
+        self, tensors: list[Tensor], grads: list[Tensor], held: list[list[Tensor]], lr: float,
+        step: int,
+    ) -> None:  # fmt: skip
+        buffers: list[Tensor | None] = [*held[0]]
+        sgd(
+            tensors, grads, buffers, foreach=True, weight_decay=self.weight_decay,
+            momentum=self.momentum, lr=lr, dampening=0.0, nesterov=False, maximize=False,
+        )  # fmt: skip

@@ -147,10 +147,11 @@ def train(
                 optimizer.update(grads, active, _shares(plan, bank, totals, step))
             for t in tensors.values():
                 t.grad = None
+            sizes: list[float] = [] if found is None else cast(Any, found).tolist()
             yield Step(
                 step + 1, most,
                 {bank.agents[k]: sums[k] / learned[k] for k in drawn},
-                {} if found is None else {bank.agents[k]: float(found[k]) for k in drawn},
+                {} if found is None else {bank.agents[k]: sizes[k] for k in drawn},
                 sum(t.tokens for t in tables),
                 1 - sum(t.tokens for t in tables) / max(sum(t.ids.numel() for t in tables), 1),
                 time.monotonic() - began,
@@ -177,8 +178,8 @@ def evaluate(
         rows = [(k, own[k][start : start + batch]) for k in sorted(own) if own[k][start:]]
         made = table(rows)
         with bank.route([-1] * len(made.agents) if base else made.agents):
-            for k, total in _sums(bank, made, bf16).items():
-                sums[k] += float(total)
+            for k, total in _totalled(*_losses(bank, made, bf16)).items():
+                sums[k] += total
     return {bank.agents[k]: sums[k] / n for k, n in learned.items() if n > 0}
 
 
@@ -196,49 +197,54 @@ def _gradients(
             for k, slot in zip(made.agents, made.slots, strict=True)
         ]
         with bank.route(made.agents, dropout=torch.tensor(keys)):
-            found = _sums(bank, made, plan.bf16)
-            loss = torch.stack([total / learned[k] for k, total in found.items()]).sum()
-            loss.backward()  # pyright: ignore[reportUnknownMemberType]
-        for k, total in found.items():
-            sums[k] += float(total.detach())
+            nll_N, pieces = _losses(bank, made, plan.bf16)
+            share_N = torch.cat([torch.full((n,), 1 / learned[k]) for k, n in pieces.items()])
+            (nll_N * share_N.to(nll_N)).sum().backward()  # pyright: ignore[reportUnknownMemberType]
+        for k, total in _totalled(nll_N, pieces).items():
+            sums[k] += total
     return sums, tables
 
 
-def _sums(bank: AdapterBank, made: Table, bf16: bool) -> dict[int, Tensor]:
-    """Agent -> weighted sum of the negative log-likelihood over its tokens in an open route.
+def _losses(bank: AdapterBank, made: Table, bf16: bool) -> tuple[Tensor, dict[int, int]]:
+    """Weighted negative log-likelihoods (N,) of the tokens that are learned, in an open route, and how
+    many of them are each agent's: rows stand agent by agent, so the tokens do.
 
-    Logits are computed for the tokens that are learned, not for prompts and padding.
+    Logits are computed for these tokens, not for prompts and padding.
     """
     model = bank.model
     device: torch.device = model.get_input_embeddings().weight.device
-    ids_BT, weights_BT = made.ids.to(device), made.weights.to(device)
-    wanted_BT = nn.functional.pad(weights_BT[:, 1:] > 0, (0, 1))
+    wanted_BT = nn.functional.pad(made.weights[:, 1:] > 0, (0, 1))
+    at_N = wanted_BT.flatten().nonzero().flatten()  # found on the CPU, so that no GPU is waited for
+    pieces: dict[int, int] = {}
+    for k, count in zip(
+        made.agents, cast("list[int]", cast(Any, wanted_BT.sum(1)).tolist()), strict=True
+    ):
+        pieces[k] = pieces.get(k, 0) + count
     head = model.get_output_embeddings()
     adapted = any(layer is head for layer in getattr(bank.fitted, "layers", {}).values())
 
     def choose(layer: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (args[0][wanted_BT.to(args[0].device)], *args[1:])
+        return (args[0].flatten(0, 1)[at_N.to(args[0].device)], *args[1:])
 
     handle = None if adapted else head.register_forward_pre_hook(choose)
     try:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = cast(Tensor, model(input_ids=ids_BT, use_cache=False).logits)
+            logits = cast(Tensor, model(input_ids=made.ids.to(device), use_cache=False).logits)
     finally:
         if handle is not None:
             handle.remove()
-    logits_NV = logits[wanted_BT.to(logits.device)] if adapted else logits
+    logits_NV = logits.flatten(0, 1)[at_N.to(logits.device)] if adapted else logits
     if logits_NV.dtype != torch.float64:
         logits_NV = logits_NV.float()
-    targets_N = ids_BT[:, 1:][wanted_BT[:, :-1]].to(logits.device)
-    weights_N = weights_BT[:, 1:][wanted_BT[:, :-1]].to(logits_NV)
-    nll_N = weights_N * nn.functional.cross_entropy(logits_NV, targets_N, reduction="none")
-    # Rows stand agent by agent, so the tokens do, and each agent's are one piece.
-    counts = cast("list[int]", cast(Any, wanted_BT.sum(1)).tolist())
-    pieces: dict[int, int] = {}
-    for k, count in zip(made.agents, counts, strict=True):
-        pieces[k] = pieces.get(k, 0) + count
-    parts = cast("tuple[Tensor, ...]", nll_N.split(list(pieces.values())))  # pyright: ignore
-    return {k: part.sum() for k, part in zip(pieces, parts, strict=True)}
+    targets_N = made.ids.flatten()[at_N + 1].to(logits.device)
+    weights_N = made.weights.flatten()[at_N + 1].to(logits_NV)
+    return weights_N * nn.functional.cross_entropy(logits_NV, targets_N, reduction="none"), pieces
+
+
+def _totalled(nll_N: Tensor, pieces: Mapping[int, int]) -> dict[int, float]:
+    """Agent -> sum over its tokens."""
+    parts = cast("tuple[Tensor, ...]", nll_N.detach().cpu().double().split(list(pieces.values())))  # pyright: ignore
+    return {k: float(part.sum()) for k, part in zip(pieces, parts, strict=True)}
 
 
 def _learned(found: Sequence[Example]) -> float:

@@ -107,14 +107,23 @@ class LoraLayers:
             route = bank.active
             if route is None:
                 return None
-            x = route.dropped(route.check(args[0]).to(a.dtype), site, p)
-            scale = route.pick(self._scales(a))[:, None, None]
-            low_GNr = route.split(x) @ route.pick(a).mT * scale
-            return output + route.join(low_GNr @ route.pick(b).mT, x).to(output.dtype)
+            x = route.check(args[0])
+            if not torch.is_autocast_enabled(x.device.type):  # which would cast it back
+                x = x.to(a.dtype)
+            x = route.dropped(x, site, p)
+            low_GNr = route.split(x) @ route.pick(a).mT
+            low_GNr = low_GNr * route.pick(self._scales(a))[:, None, None].to(low_GNr.dtype)
+            b_GOr = route.pick(b)
+            if low_GNr.dtype == output.dtype and route.none is None:
+                # One pass over the output instead of two.
+                wide_GNO = output.reshape(*low_GNr.shape[:2], -1)
+                return torch.baddbmm(wide_GNO, low_GNr, b_GOr.mT).reshape(output.shape)
+            return output + route.join(low_GNr @ b_GOr.mT, x).to(output.dtype)
 
         return hook
 
     def _scales(self, like: Tensor) -> Tensor:
         if like.device not in self._there:
-            self._there[like.device] = self.scales.to(like)
+            with torch.inference_mode(False):  # what a decoder makes first, training uses later
+                self._there[like.device] = self.scales.to(like)
         return self._there[like.device]

@@ -1,0 +1,231 @@
+"""One training step of K agents in the bank against K steps of ordinary `peft` runs, one after another.
+
+    python benchmarks/training.py [--threads 2] [--rounds 7] [--profile]        about two minutes on 2 cores
+
+Both sides train LoRA of rank 8 on the same base, with the same starts, examples, clipping and AdamW; all
+tokens are learned, so both compute all logits. The ordinary side is `get_peft_model`, transformers' own loss and
+`torch.optim.AdamW` as they come, its batches made beforehand; models of all agents share the base's memory.
+Rounds of the two alternate in one process, so that whatever else the machine does hits both, and
+medians are compared. The losses of both sides must agree. The floor is what the counted operations would
+take at the matrix rate measured beside them.
+
+With a CUDA device there is a third setting, a Qwen3-shaped base of 0.5 B random weights in bfloat16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+from moot.finetune.bank import AdapterBank
+from moot.finetune.batches import stream
+from moot.finetune.examples import Example
+from moot.finetune.keyed import generator, number
+from moot.finetune.methods.lora import LoRA
+from moot.finetune.train import Plan, train
+
+RANK, ALPHA = 8, 16.0
+WARMUP = 2
+"""Updates of both sides that are not timed."""
+AGREE = 1e-4
+"""Largest difference of losses, nats per token; in bfloat16 three digits are all there are."""
+AGREE_BF16 = 2e-2
+
+
+class Setting(NamedTuple):
+    name: str
+    make: Callable[[], Any]
+    agents: int
+    rows: int
+    length: int
+    goal: float
+    """How many times faster the bank should be."""
+    device: str = "cpu"
+    bf16: bool = False
+
+
+def small() -> Any:
+    """Llama, 5 M parameters."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=2048, hidden_size=256, intermediate_size=704, num_hidden_layers=6,
+            num_attention_heads=8, num_key_value_heads=8, max_position_embeddings=512,
+            tie_word_embeddings=True,
+        )
+    )  # fmt: skip
+
+
+def half_billion() -> Any:
+    """Qwen3's shapes, 24 layers, 0.5 B parameters."""
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=24,
+            num_attention_heads=16, num_key_value_heads=8, head_dim=128,
+            max_position_embeddings=4096, tie_word_embeddings=True,
+        )
+    )  # fmt: skip
+
+
+SETTINGS = [
+    Setting("5 M, 8 agents x 2 x 128", small, 8, 2, 128, 1.6),
+    Setting("5 M, 32 agents x 1 x 64", small, 32, 1, 64, 3.0),
+]
+LARGE = Setting("0.5 B bf16, 32 agents x 1 x 64", half_billion, 32, 1, 64, 8.0, "cuda", True)
+
+
+def drawn(agent: str, rows: int, length: int, vocabulary: int) -> list[Example]:
+    g = generator("benchmark", agent)
+    ids = torch.randint(vocabulary, (rows, length), generator=g)
+    return [Example(row, [1.0] * length) for row in ids.tolist()]
+
+
+def together(
+    bank: AdapterBank, data: dict[str, list[Example]], plan: Plan
+) -> Iterator[list[float]]:
+    """Losses of all agents, update after update."""
+    for step in train(bank, data, plan):
+        yield list(step.loss.values())
+
+
+def apart(base: Any, bank: AdapterBank, data: dict[str, list[Example]], plan: Plan) -> Any:
+    """The same by K peft models; loss after loss, read at the end of each agent's update."""
+    runs: list[Any] = []
+    shared = {id(t): t for t in [*base.parameters(), *base.buffers()]}
+    for agent, found in data.items():
+        config = LoraConfig(r=RANK, lora_alpha=int(ALPHA), task_type="CAUSAL_LM")
+        model: Any = get_peft_model(copy.deepcopy(base, dict(shared)), config).train()
+        own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        start = bank.slice(agent)
+        with torch.no_grad():
+            for n, p in own.items():
+                p.copy_(start[n.removeprefix("base_model.model.").replace(".default.weight", "")])
+        order = stream(found, plan.batch, number(plan.seed, 0), agent)
+        batches = (torch.tensor([e.ids for e in b], device=base.device) for b in order)
+        ready = [next(batches) for _ in range(plan.steps if isinstance(plan.steps, int) else 0)]
+        runs.append((model, list(own.values()), torch.optim.AdamW(own.values(), lr=plan.lr,
+                     weight_decay=plan.weight_decay), iter(ready)))  # fmt: skip
+
+    def step() -> list[float]:
+        losses: list[float] = []
+        for model, own, optimizer, batches in runs:
+            ids = next(batches)
+            with torch.autocast(ids.device.type, torch.bfloat16, enabled=plan.bf16):
+                loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(own, plan.clip or 0.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(float(loss.detach()))
+        return losses
+
+    return step
+
+
+class Took(NamedTuple):
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], list[float]], device: str) -> tuple[list[float], Took]:
+    wait: Callable[[], None] = torch.cuda.synchronize if device == "cuda" else lambda: None
+    wait()
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    wait()
+    return result, Took(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def matrix_rate(device: str, dtype: torch.dtype) -> float:
+    """Operations per second of large square products, the best of a few."""
+    n = 8192 if device == "cuda" else 1024
+    x = torch.randn(n, n, device=device, dtype=dtype)
+    return max(
+        2 * n**3 / timed(lambda: [x @ x for _ in range(1)] and [], device)[1].wall
+        for _ in range(10)
+    )
+
+
+def measure(s: Setting, rounds: int, profile: bool) -> bool:
+    """Prints one setting; whether its losses agree."""
+    torch.manual_seed(0)
+    base = s.make().to(s.device, torch.bfloat16 if s.bf16 else torch.float32)
+    names = [f"agent{k}" for k in range(s.agents)]
+    vocabulary = base.config.vocab_size
+    data = {a: drawn(a, 4 * s.rows, s.length, vocabulary) for a in names}
+    plan = Plan(batch=s.rows, steps=rounds + WARMUP + 2, lr=1e-3, weight_decay=0.01, bf16=s.bf16)
+    bank = AdapterBank(copy.deepcopy(base), LoRA(rank=RANK, alpha=ALPHA), names, start="own")
+    peft = apart(base, bank, data, plan)
+    ours = together(bank, data, plan)
+    worst, rates = 0.0, list[float]()
+    took: dict[str, list[Took]] = {"bank": [], "peft": []}
+    for turn in range(rounds + WARMUP):
+        if turn >= WARMUP:
+            rates.append(matrix_rate(s.device, base.dtype))
+        mine, fast = timed(lambda: next(ours), s.device)
+        theirs, slow = timed(peft, s.device)
+        worst = max(worst, *(abs(a - b) for a, b in zip(mine, theirs, strict=True)))
+        if turn >= WARMUP:
+            took["bank"].append(fast)
+            took["peft"].append(slow)
+    with FlopCounterMode(display=False) as counted:
+        next(ours)
+    if profile:
+        with torch.profiler.profile() as seen:
+            next(ours)
+        by = "self_cuda_time_total" if s.device == "cuda" else "self_cpu_time_total"
+        print(seen.key_averages().table(sort_by=by, row_limit=25, max_name_column_width=50))
+    work, rate = counted.get_total_flops(), statistics.median(rates)
+    wall = {side: statistics.median(t.wall for t in found) for side, found in took.items()}
+    cpu = {side: statistics.median(t.cpu for t in found) for side, found in took.items()}
+    times = wall["peft"] / wall["bank"]
+    verdict = "met" if times >= s.goal else "MISSED"
+    tokens = s.agents * s.rows * s.length
+    print(
+        f"{s.name}: {sum(p.numel() for p in base.parameters()) / 1e6:.1f} M parameters\n"
+        f"  bank {1e3 * wall['bank']:8.1f} ms   {tokens / wall['bank']:9.0f} tokens/s\n"
+        f"  peft {1e3 * wall['peft']:8.1f} ms   {tokens / wall['peft']:9.0f} tokens/s\n"
+        f"  {times:.2f} times as fast (goal {s.goal:g}, {verdict}); "
+        f"{cpu['peft'] / cpu['bank']:.2f} in processor time\n"
+        f"  floor {1e3 * work / rate:.1f} ms: {work / 1e9:.1f} GFLOP at {rate / 1e9:.0f} GFLOP/s; "
+        f"the bank's step has {work / rate / wall['bank']:.0%} of the matrix rate\n"
+        f"  losses differ by at most {worst:.1e}",
+        flush=True,
+    )
+    bank.close()
+    return worst <= (AGREE_BF16 if s.bf16 else AGREE)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", type=int, help="number of one setting, from 0")
+    parser.add_argument("--profile", action="store_true", help="where our step spends its time")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    settings = [*SETTINGS, *([LARGE] if torch.cuda.is_available() else [])]
+    if given.only is not None:
+        settings = settings[given.only : given.only + 1]
+    print(
+        f"torch {torch.__version__}, {given.threads} threads on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    agree = [measure(s, given.rounds, given.profile) for s in settings]
+    print(f"load {os.getloadavg()[0]:.1f} at the end")
+    if not torch.cuda.is_available():
+        print("no CUDA device: the 0.5 B setting was not run")
+    return 0 if all(agree) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
