@@ -1,14 +1,19 @@
 """Batches for many agents at once: who reads which examples when, decided by each agent's own data.
 
 Every agent goes through its examples in epochs, in an order keyed by (seed, agent, epoch): shuffled, cut
-into windows, sorted by length within a window, so that a batch holds like lengths. The windows' batches
-are then visited in an order that agents with equally many batches share, shortest rank with shortest, so
-that agents' rows are of like length too. No agent's order depends on another's data.
+into windows, sorted by length within a window, so that a batch holds like lengths. When a window's batches
+are visited follows one random sequence over all updates, the same for all agents: where it is low, every
+agent reads a batch that is short among its own, however many it has. No agent's order depends on
+another's data. Batches that are of unlike length all the same go into different tables, as many as pay.
+
+Left out: packing several examples into one row, which would need attention masks of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -45,14 +50,17 @@ def order(
     found: Sequence[Example], batch: int, seed: int, agent: str, epoch: int
 ) -> list[list[int]]:
     """The batches of one epoch, as indices into `found`; every example comes once."""
+    first = epoch * -(-len(found) // batch)
     free = sorted(range(len(found)), key=lambda i: number("order", seed, agent, epoch, i))
     wide = WINDOW * batch
     batches: list[list[int]] = []
     for start in range(0, len(free), wide):
         window = sorted(free[start : start + wide], key=lambda i: len(found[i].ids))
         cut = [window[i : i + batch] for i in range(0, len(window), batch)]
-        turn = sorted(range(len(cut)), key=lambda i: number("turn", seed, epoch, start // wide, i))
-        batches += [cut[i] for i in turn]
+        at = first + len(batches)
+        turn = sorted(range(len(cut)), key=lambda i: number("turn", seed, at + i))
+        rank = {i: r for r, i in enumerate(turn)}
+        batches += [cut[rank[i]] for i in range(len(cut))]
     return batches
 
 
@@ -67,13 +75,49 @@ def stream(
         epoch += 1
 
 
-def table(rows: Sequence[tuple[int, Sequence[Example]]]) -> Table:
-    """One batch from (agent, its examples), agents ascending.
+Rows = Sequence[tuple[int, Sequence[Example]]]
+"""(agent, its examples), agents ascending."""
+
+
+def tables(rows: Rows, apart: int) -> list[Table]:
+    """The fewest places for these rows, where another table costs as much as `apart` places.
+
+    Agents are sorted by their longest example, and the best of all cuts is found.
+    """
+    sized = sorted(rows, key=lambda row: _longest(row[1]))
+    least: list[float] = [0.0]
+    cuts = [0]
+    filled = [0, *accumulate(sum(len(e.ids) for e in found) for _, found in sized)]
+    for end in range(1, len(sized) + 1):
+        best, cut, each = inf, 0, 0
+        for start in reversed(range(end)):
+            each = max(each, len(sized[start][1]))
+            here = apart + (end - start) * each * _longest(sized[end - 1][1])
+            if filled[start] + here >= best:
+                break  # what comes before takes at least its tokens, and this padding only grows
+            if least[start] + here < best:
+                best, cut = least[start] + here, start
+        least.append(best)
+        cuts.append(cut)
+    made: list[Table] = []
+    end = len(sized)
+    while end:
+        made.append(table(sorted(sized[cuts[end] : end], key=lambda row: row[0])))
+        end = cuts[end]
+    return made
+
+
+def _longest(found: Sequence[Example]) -> int:
+    return max(len(e.ids) for e in found)
+
+
+def table(rows: Rows) -> Table:
+    """One batch.
 
     An agent with fewer examples than another gets empty rows, which learn nothing.
     """
     each = max(len(found) for _, found in rows)
-    longest = max(len(e.ids) for _, found in rows for e in found)
+    longest = max(_longest(found) for _, found in rows)
     ids = torch.zeros(len(rows) * each, longest, dtype=torch.long)
     weights = torch.zeros(len(rows) * each, longest)
     tokens = 0

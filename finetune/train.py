@@ -7,8 +7,8 @@ The losses are summed, not averaged over the batch: an average would scale agent
 tokens. With gradient accumulation the mean is over all tokens of the update, counted beforehand. Agents
 whose data is used up, or that the caller has stopped, stand still to the bit.
 
-Left out: sequence packing (buckets of like length come close, `Step.padding` tells how close), several
-processes.
+Batches of unlike length go through the model one after another (`batches.tables`), so a step may be several
+forwards. Left out: sequence packing (`Step.padding` tells what it could save), several processes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ from torch import Tensor, nn
 
 from ..protocols import MootError
 from .bank import AdapterBank
-from .batches import Table, stream, table
+from .batches import Table, stream, tables
 from .examples import Example
 from .keyed import number
 from .optim import SGD, AdamW, Schedule, clip, norms, rates
 
 Count = Annotated[int, Field(ge=1)]
+APART = {"cpu": 128}
+"""Device -> what one more forward and backward costs, in tokens: about 15 ms on two cores."""
+APART_ELSEWHERE = 4096
+"""The same where thousands of tokens take no longer than starting the kernels."""
 
 
 class Plan(BaseModel):
@@ -135,7 +139,7 @@ def train(
             }
             learned = {k: sum(map(_learned, batches)) for k, batches in drawn.items()}
             drawn = {k: batches for k, batches in drawn.items() if learned[k] > 0}
-            sums, tables = _gradients(bank, plan, drawn, learned, (order, step))
+            sums, read = _gradients(bank, plan, drawn, learned, (order, step))
             grads = {n: t.grad for n, t in tensors.items() if t.grad is not None}
             found: Tensor | None = None
             if drawn:
@@ -152,8 +156,8 @@ def train(
                 step + 1, most,
                 {bank.agents[k]: sums[k] / learned[k] for k in drawn},
                 {} if found is None else {bank.agents[k]: sizes[k] for k in drawn},
-                sum(t.tokens for t in tables),
-                1 - sum(t.tokens for t in tables) / max(sum(t.ids.numel() for t in tables), 1),
+                sum(t.tokens for t in read),
+                1 - sum(t.tokens for t in read) / max(sum(t.ids.numel() for t in read), 1),
                 time.monotonic() - began,
             )  # fmt: skip
 
@@ -176,10 +180,10 @@ def evaluate(
     most = max((len(found) for found in own.values()), default=0)
     for start in range(0, most, batch):
         rows = [(k, own[k][start : start + batch]) for k in sorted(own) if own[k][start:]]
-        made = table(rows)
-        with bank.route([-1] * len(made.agents) if base else made.agents):
-            for k, total in _totalled(*_losses(bank, made, bf16)).items():
-                sums[k] += total
+        for made in tables(rows, _apart(bank)):
+            with bank.route([-1] * len(made.agents) if base else made.agents):
+                for k, total in _totalled(*_losses(bank, made, bf16)).items():
+                    sums[k] += total
     return {bank.agents[k]: sums[k] / n for k, n in learned.items() if n > 0}
 
 
@@ -188,21 +192,27 @@ def _gradients(
     learned: Mapping[int, float], where: tuple[int, int],
 ) -> tuple[dict[int, float], list[Table]]:  # fmt: skip
     """Adds the gradients of all agents' mean losses; (agent -> summed loss, the tables)."""
-    sums, tables = dict.fromkeys(drawn, 0.0), list[Table]()
+    sums, read = dict.fromkeys(drawn, 0.0), list[Table]()
     for part in range(max(map(len, drawn.values()), default=0)):
-        made = table([(k, batches[part]) for k, batches in drawn.items() if part < len(batches)])
-        tables.append(made)
-        keys = [
-            number("dropout", *where, part, bank.agents[k], slot)
-            for k, slot in zip(made.agents, made.slots, strict=True)
-        ]
-        with bank.route(made.agents, dropout=torch.tensor(keys)):
-            nll_N, pieces = _losses(bank, made, plan.bf16)
-            share_N = torch.cat([torch.full((n,), 1 / learned[k]) for k, n in pieces.items()])
-            (nll_N * share_N.to(nll_N)).sum().backward()  # pyright: ignore[reportUnknownMemberType]
-        for k, total in _totalled(nll_N, pieces).items():
-            sums[k] += total
-    return sums, tables
+        rows = [(k, batches[part]) for k, batches in drawn.items() if part < len(batches)]
+        for made in tables(rows, _apart(bank)):
+            read.append(made)
+            keys = [
+                number("dropout", *where, part, bank.agents[k], slot)
+                for k, slot in zip(made.agents, made.slots, strict=True)
+            ]
+            with bank.route(made.agents, dropout=torch.tensor(keys)):
+                nll_N, pieces = _losses(bank, made, plan.bf16)
+                share_N = torch.tensor([1 / learned[k] for k in pieces], dtype=torch.float64)
+                share_N = share_N.repeat_interleave(torch.tensor(list(pieces.values())))
+                (nll_N * share_N.to(nll_N)).sum().backward()  # pyright: ignore[reportUnknownMemberType]
+            for k, total in _totalled(nll_N, pieces).items():
+                sums[k] += total
+    return sums, read
+
+
+def _apart(bank: AdapterBank) -> int:
+    return APART.get(bank.model.get_input_embeddings().weight.device.type, APART_ELSEWHERE)
 
 
 def _losses(bank: AdapterBank, made: Table, bf16: bool) -> tuple[Tensor, dict[int, int]]:

@@ -24,6 +24,7 @@ AGENTS = ("ann", "bob", "cleo")
 VOCABULARY = 60
 SPECS: dict[str, Any] = {
     "lora": LoRA(rank={"ann": 2, "bob": 4, "cleo": 3}, targets="all-linear"),
+    "rslora": LoRA(rank=4, rslora=True, dropout=0.1),
     "houlsby": Bottleneck(size={"ann": 2, "bob": 4, "cleo": 3}),
     "pfeiffer": Bottleneck(size=4, variant="pfeiffer", activation="gelu"),
     "prefix": Prefix(tokens=3),

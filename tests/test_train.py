@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,17 +16,17 @@ from torch import Tensor
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from moot.finetune.bank import AdapterBank
-from moot.finetune.batches import order, stream, table
+from moot.finetune.batches import Table, order, stream, table, tables
 from moot.finetune.examples import Example
 from moot.finetune.keyed import generator, number
 from moot.finetune.methods.lora import LoRA
 from moot.finetune.optim import SGD, AdamW, clip, norms, rates
-from moot.finetune.train import Plan, Step, evaluate, train
+from moot.finetune.train import APART, Plan, Step, evaluate, train
 from moot.protocols import MootError
 
 EIGHT = (*AGENTS, "dan", "eve", "finn", "gus", "hana")
 PLAN = Plan(
-    epochs=2, batch=2, accumulate=2, lr=1e-2, weight_decay=0.1, clip=0.5, schedule="cosine", warmup=1
+    epochs=2, batch=2, accumulate=2, lr=1e-2, weight_decay=0.1, clip=0.2, schedule="cosine", warmup=1
 )  # fmt: skip
 
 
@@ -90,17 +92,16 @@ SGD_PLAN = PLAN.model_copy(update={"optimizer": "sgd", "momentum": 0.9, "lr": 0.
 
 @pytest.mark.parametrize(
     "case",
-    [Case(name, AGENTS) for name in SPECS]
-    + [
-        Case("lora", AGENTS[:1]),
-        Case("lora", EIGHT, plan=SGD_PLAN.model_copy(update={"epochs": 1})),
-        Case("prompt", EIGHT, plan=PLAN.model_copy(update={"epochs": 1})),
-        Case("lora", AGENTS, "llama"),
-    ],
-    ids=lambda c: f"{c.spec}-{len(c.agents)}-{c.architecture}",
+    [Case(name, agents) for name in SPECS for agents in (AGENTS[:1], AGENTS, EIGHT)]
+    + [Case("lora", AGENTS, "llama"), Case("lora", EIGHT, plan=SGD_PLAN)],
+    ids=lambda c: f"{c.spec}-{len(c.agents)}-{c.architecture}-{c.plan.optimizer}",
 )
 def test_together_is_apart(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ragged lengths, unequal data, mixed ranks, dropout, clipping, accumulation, weight decay: all on."""
+    """Ragged lengths, unequal data, mixed ranks, dropout, clipping, accumulation, weight decay: all on.
+
+    With eight agents a step is several forwards, of those that are of like length.
+    """
+    monkeypatch.setitem(APART, "cpu", 8 if len(case.agents) == 8 else 1000)
 
     def norm(self: Any, x: Tensor) -> Tensor:  # as published, but not rounded to float32 within
         return self.weight * (
@@ -113,7 +114,7 @@ def test_together_is_apart(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     start = together.state()
     banks = {a: apart(together, spec, a, case.architecture) for a in case.agents}
     steps = run(together, data, case.plan)
-    assert any(n > 0.5 for s in steps for n in s.norms.values()), "nothing was clipped"
+    assert any(n > 0.2 for s in steps for n in s.norms.values()), "nothing was clipped"
     for k, agent in enumerate(case.agents):
         alone = run(banks[agent], {agent: data[agent]}, case.plan)
         for mine, all_ in zip(alone, steps, strict=False):
@@ -131,7 +132,7 @@ def test_together_is_apart(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
         assert moved > 1e-3, agent
 
 
-@pytest.mark.parametrize("spec", ["lora", "houlsby", "mlp-prefix", "prompt", "ia3"])
+@pytest.mark.parametrize("spec", SPECS)
 def test_another_agents_data_changes_no_bit(spec: str) -> None:
     data = unequal(AGENTS)
     ends: list[dict[str, Tensor]] = []
@@ -144,9 +145,10 @@ def test_another_agents_data_changes_no_bit(spec: str) -> None:
     assert any(not torch.equal(t[0], ends[1][n][0]) for n, t in ends[0].items())
 
 
-def test_permuted_agents_give_permuted_results() -> None:
+@pytest.mark.parametrize("name", SPECS)
+def test_permuted_agents_give_permuted_results(name: str) -> None:
     data = unequal(AGENTS)
-    spec = for_agents(SPECS["lora"], AGENTS)
+    spec = for_agents(SPECS[name], AGENTS)
     one, two = (shaken(double(spec, agents)) for agents in (AGENTS, AGENTS[::-1]))
     losses = run(one, data), run(two, dict(reversed(data.items())))
     for agent in AGENTS:
@@ -157,15 +159,19 @@ def test_permuted_agents_give_permuted_results() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")
-def test_two_agents_are_two_peft_runs() -> None:
+@pytest.mark.parametrize("rslora", [False, True])
+def test_two_agents_are_two_peft_runs(rslora: bool) -> None:
     """peft's model, torch's AdamW and clipping, one unpadded row at a time, in every agent's order."""
     agents, targets = AGENTS[:2], ("c_attn", "mlp.c_proj")
     data = {a: drawn(a, 4 + i) for i, a in enumerate(agents)}
     plan = Plan(epochs=2, batch=2, accumulate=2, lr=1e-2, weight_decay=0.1, clip=0.5)
-    bank = shaken(double(LoRA(rank=3, alpha=5, targets=targets), agents))
+    spec = LoRA(rank=3, alpha=5, targets=targets, rslora=rslora)
+    bank = shaken(double(spec, agents))
     for agent in agents:
         base = tiny.model("gpt2", VOCABULARY).double()
-        config = LoraConfig(r=3, lora_alpha=5, target_modules=list(targets), fan_in_fan_out=True)
+        config = LoraConfig(
+            r=3, lora_alpha=5, target_modules=list(targets), fan_in_fan_out=True, use_rslora=rslora
+        )
         peft: Any = get_peft_model(base, config).eval()
         own = {n: p for n, p in peft.named_parameters() if "lora_" in n}
         start = bank.slice(agent)
@@ -186,7 +192,7 @@ def test_two_agents_are_two_peft_runs() -> None:
             torch.nn.utils.clip_grad_norm_(own.values(), 0.5)
             optimizer.step()
             optimizer.zero_grad()
-        start_bank = shaken(double(LoRA(rank=3, alpha=5, targets=targets), agents))
+        start_bank = shaken(double(spec, agents))
         run(start_bank, data, plan)
         for n, p in own.items():
             ours = start_bank.slice(agent)[place[n]]
@@ -392,3 +398,57 @@ def test_every_example_comes_once_an_epoch_and_lengths_meet() -> None:
 
 def lengths(agent: str, count: int) -> list[int]:
     return torch.randint(20, 400, (count,), generator=generator("lengths", agent)).tolist()
+
+
+def test_agents_with_unlike_amounts_of_data_read_like_lengths() -> None:
+    """Real lengths have a long tail, and whoever has more data has more batches to sort."""
+    found = {
+        a: [
+            Example([1] * n, [1.0] * n) for x in lengths(a, 60 + 40 * i) for n in [20 + x**2 // 400]
+        ]
+        for i, a in enumerate(EIGHT)
+    }
+    streams = [stream(own, 4, 1, a, 2) for a, own in found.items()]
+    one, cut = list[Table](), list[Table]()
+    for turn in zip(*streams, strict=False):
+        rows = list(enumerate(turn))
+        one.append(table(rows))
+        cut += tables(rows, 128)
+        assert len(cut) <= 3 * len(one) + 8
+    assert share(one) < 0.3
+    assert share(cut) < 0.1
+    alone = list(stream(found["bob"], 4, 1, "bob", 2))
+    lengths_of = [max(len(e.ids) for e in batch) for batch in alone]
+    assert lengths_of[:25] != sorted(lengths_of[:25])
+    assert sorted(map(id, (e for b in alone for e in b))) == sorted([*map(id, found["bob"])] * 2)
+
+
+def share(made: Sequence[Table]) -> float:
+    return 1 - sum(t.tokens for t in made) / sum(t.ids.numel() for t in made)
+
+
+@pytest.mark.parametrize("apart", [0, 7, 40, 10**6])
+def test_tables_take_the_fewest_places(apart: int) -> None:
+    draw = random.Random(apart)
+    for _ in range(20):
+        rows = [
+            (
+                k,
+                [
+                    Example([1] * n, [1.0] * n)
+                    for n in draw.choices(range(1, 31), k=draw.randint(1, 3))
+                ],
+            )
+            for k in range(draw.randint(1, 6))
+        ]
+        made = tables(rows, apart)
+        assert sorted(k for t in made for k in set(t.agents)) == [k for k, _ in rows]
+        assert all(t.agents == sorted(t.agents) for t in made)
+        assert sum(t.tokens for t in made) == sum(len(e.ids) for _, own in rows for e in own)
+        sized = sorted(rows, key=lambda row: max(len(e.ids) for e in row[1]))
+        costs: list[int] = []
+        for chosen in range(2 ** (len(rows) - 1)):
+            edges = [i for i in range(1, len(rows)) if chosen >> (i - 1) & 1]
+            pieces = [sized[a:b] for a, b in pairwise([0, *edges, len(rows)])]
+            costs.append(sum(apart + table(p).ids.numel() for p in pieces))
+        assert sum(apart + t.ids.numel() for t in made) == min(costs)
