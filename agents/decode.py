@@ -6,17 +6,20 @@
         finished = batch.step()
 
 What a row draws turns on its own logits and its own random numbers, so a reply is the same in any
-company, up to floating point. All rows end at the same slot (`filled`): rows that are done leave at
+company, up to floating point. With a bank, rows of different owners share every forward, and kept keys
+and values serve their own owner only. All rows end at the same slot (`filled`): rows that are done leave at
 once, and new ones join between any two steps, their prompts written so that they end there too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
+from .adapters import Bank
 from .cache import Kept, Past, Slab, common
 from .load import Loaded
 from .row import Row
@@ -30,7 +33,7 @@ ROOM = 0.5
 SHARED = 8
 """Fewest first tokens, common to prompts that are new, that are worth a forward of their own."""
 RULES = "rules"
-"""Where they are kept, beside the talks."""
+"""Where they are kept, beside the talks of the same owner."""
 
 
 class Batch:
@@ -40,8 +43,10 @@ class Batch:
     from their prompts: nothing but their own random numbers was used up.
     """
 
-    def __init__(self, loaded: Loaded, kept: Kept | None, sampling: Sampling) -> None:
-        self.loaded, self.kept, self.sampling = loaded, kept, sampling
+    def __init__(
+        self, loaded: Loaded, kept: Kept | None, sampling: Sampling, bank: Bank | None = None
+    ) -> None:
+        self.loaded, self.kept, self.sampling, self.bank = loaded, kept, sampling, bank
         self.rows: list[Row] = []
         self.starts: list[int] = []
         """First slot of each row."""
@@ -80,7 +85,11 @@ class Batch:
                     self.slab.put(i, self.filled - block, past, ready)
                 ids.append([0] * max(-ready, 0) + row.prompt[max(ready, 0) :])
             at = self.filled - block
-            logits.append(self._forward(self.slab, starts[first:last], ids, at, here + first))
+            logits.append(
+                self._forward(
+                    self.slab, rows[first:last], starts[first:last], ids, at, here + first
+                )
+            )
             first = last
         self.rows += rows
         self.starts += starts
@@ -111,30 +120,38 @@ class Batch:
         self.filled = end
 
     def _known(self, row: Row) -> tuple[int, Past | None]:
-        return (0, None) if self.kept is None else self.kept.longest((row.talk, RULES), row.prompt)
+        if self.kept is None:
+            return 0, None
+        talks = (row.owner, row.talk), (row.owner, RULES)
+        return self.kept.longest(talks, row.prompt)
 
     def _share(self, rows: Sequence[Row]) -> None:
-        """Compute once what all new prompts start with: the rules of the protocol, mostly."""
+        """Compute once what all new prompts of an owner start with: the rules of the protocol, mostly."""
         if self.kept is None:
             return
-        new = [r.prompt for r in rows if self._known(r)[0] < SHARED]
-        shared = common(new) if len(new) > 1 else 0
-        if shared >= SHARED:
-            tokens = new[0][:shared]
-            slab = self.loaded.slab(1, shared)
-            self._forward(slab, [0], [tokens], 0)
-            self.kept.add(RULES, slab.take(0, 0, tokens))
+        new: dict[str | None, list[Row]] = {}
+        for row in rows:
+            if self._known(row)[0] < SHARED:
+                new.setdefault(row.owner, []).append(row)
+        for owner, own in new.items():
+            shared = common([r.prompt for r in own]) if len(own) > 1 else 0
+            if shared >= SHARED:
+                tokens = own[0].prompt[:shared]
+                slab = self.loaded.slab(1, shared)
+                self._forward(slab, own[:1], [0], [tokens], 0)
+                self.kept.add((owner, RULES), slab.take(0, 0, tokens))
 
     def _forward(
         self,
         slab: Slab,
+        rows: Sequence[Row],
         starts: Sequence[int],
         ids: Sequence[Sequence[int]],
         filled: int,
         first: int = 0,
     ) -> Tensor:
-        """Feed `ids` (B, T) to the slab's rows from `first` on, into slots from `filled` on; `starts`
-        (B,) are the rows' first slots. Logits (B, V) after the last of each."""
+        """Feed `ids` (B, T) of `rows` to the slab's rows from `first` on, into slots from `filled` on;
+        `starts` (B,) are the rows' first slots. Logits (B, V) after the last of each."""
         device = self.loaded.device
         tokens = torch.tensor(ids, device=device)
         begin = torch.tensor(starts, device=device)[:, None]
@@ -142,8 +159,12 @@ class Batch:
         slots = torch.arange(low, filled + tokens.shape[1], device=device)[None]
         cache = slab.window(first, first + len(ids), low, filled)
         positions = (slots[:, filled - low :] - begin).clamp_min(0)
-        logits = self.loaded.next_logits(tokens, slots >= begin, positions, cache)
+        with self._routed(rows):
+            logits = self.loaded.next_logits(tokens, slots >= begin, positions, cache)
         return logits.to(judged_on(logits.device))
+
+    def _routed(self, rows: Sequence[Row]) -> AbstractContextManager[object]:
+        return nullcontext() if self.bank is None else self.bank.decoding([r.owner for r in rows])
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
@@ -169,7 +190,7 @@ class Batch:
         row = self.rows[i]
         if self.kept is not None and row.error is None:
             tokens = (row.prompt + row.fed)[: self.filled - self.starts[i]]
-            self.kept.add(row.talk, self.slab.take(i, self.starts[i], tokens))
+            self.kept.add((row.owner, row.talk), self.slab.take(i, self.starts[i], tokens))
 
     def _drop(self, done: Sequence[int]) -> None:
         """Close up the rows (the last one takes a finished one's place), and make room when all slots are
@@ -186,7 +207,7 @@ class Batch:
     def _feed(self) -> None:
         """The tokens just taken go through the model."""
         ids = [[row.fed[-1]] for row in self.rows]
-        self.logits = self._forward(self.slab, self.starts, ids, self.filled)
+        self.logits = self._forward(self.slab, self.rows, self.starts, ids, self.filled)
         self.filled += 1
 
 

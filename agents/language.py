@@ -2,8 +2,9 @@
 
 `LanguagePool` has the two verbs of every pool. `ask` queues; `poll` decodes the waiting questions
 together, up to `rows` of them, until at least one reply is ready, and goes on with the others at the next
-`poll`. Questions that come meanwhile join the batch as rows fall free. All rows use one set of weights;
-routing rows to adapters is left to the adapter bank.
+`poll`. Questions that come meanwhile join the batch as rows fall free. With a bank of adapters, every
+question has an owner (see `adapters`), and replies of different owners, and of the base model, are
+decoded in one batch. Left out: adapters of different banks in one batch.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import logging
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..protocols import MootError, Observation, Reply, did_you_mean
+from .adapters import Bank, Owners, owner_by
 from .cache import Kept
 from .decode import Batch
 from .load import Loaded, load
@@ -38,6 +40,10 @@ class LanguageOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    adapter: str | None = None
+    """Folder of a trained adapter, as `bank.export` or peft writes it; None: the model as it is. Seats with
+    the same model and otherwise the same options share one model and, where their adapters are of one kind,
+    one batch."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.7
     """Logits are divided by it before drawing; 0: always the most probable legal token."""
     top_k: Annotated[int, Field(ge=0)] = 0
@@ -94,12 +100,33 @@ class LanguageOptions(BaseModel):
 
 
 def language_pool(
-    path: str, options: LanguageOptions | Mapping[str, Any] | None = None
+    model: str | Loaded,
+    options: LanguageOptions | Mapping[str, Any] | None = None,
+    *,
+    bank: Bank | None = None,
+    owners: Owners | None = None,
 ) -> LanguagePool:
-    """A pool for the model at a local folder or hub id. Raises `MootError` if it cannot be loaded."""
+    """A pool for the model at a local folder or hub id, or one that is loaded.
+
+    `bank` holds adapters on that very model, and `owners` tells whose adapter replies: seat name, else
+    role, else `*` -> agent of the bank or None for the base model; or a function of the observation.
+    Training the bank between two polls is safe. Raises `MootError` where the model cannot be loaded or
+    the bank does not belong to it.
+    """
     if not isinstance(options, LanguageOptions):
         options = LanguageOptions.parse(options or {})
-    loaded = load(
+    if options.adapter is not None:
+        raise MootError(
+            "a pool takes its adapters as a bank; seat the spec instead: adapter=FOLDER works with "
+            "moot.simulate and --agents"
+        )
+    loaded = model if isinstance(model, Loaded) else load_with(model, options)
+    return LanguagePool(loaded, options, bank=bank, owners=owners)
+
+
+def load_with(path: str, options: LanguageOptions) -> Loaded:
+    """The model as the options want it. Raises `MootError` if it cannot be loaded."""
+    return load(
         path,
         dtype=options.dtype,
         device=options.device,
@@ -109,34 +136,60 @@ def language_pool(
         trust_remote_code=options.trust_remote_code,
         revision=options.revision,
     )
-    return LanguagePool(loaded, options)
+
+
+class Question(NamedTuple):
+    """What is asked, and whose adapter replies."""
+
+    observation: Observation
+    owner: str | None
 
 
 class LanguagePool:
     """Asks one model. `rows` starts as the option says and is halved when memory runs out."""
 
-    def __init__(self, loaded: Loaded, options: LanguageOptions | None = None) -> None:
-        self.loaded = loaded
+    def __init__(
+        self,
+        loaded: Loaded,
+        options: LanguageOptions | None = None,
+        *,
+        bank: Bank | None = None,
+        owners: Owners | None = None,
+    ) -> None:
+        if (bank is None) != (owners is None):
+            raise MootError("a pool takes a bank and owners together; owners={'*': NAME} seats one")
+        if bank is not None and bank.model is not loaded.model:
+            raise MootError(
+                f"the bank's model is not the one that {loaded.name} was loaded as; make the bank on "
+                "loaded.model and give the pool that `loaded`"
+            )
+        self.loaded, self.bank = loaded, bank
+        self._owner = None if bank is None else owner_by(owners or {}, bank.agents)
+        self._version = 0 if bank is None else bank.version
         self.options = options or LanguageOptions()
         self.rows = 1 if loaded.alone else self.options.rows
         keep = self.options.reuse and not loaded.alone
         self.kept = Kept(self.options.reuse << 20) if keep else None
         limits = [n for n in (loaded.context, self.options.context) if n is not None]
         self.context = min(limits, default=None)
-        self._waiting: deque[tuple[int, Observation]] = deque()
-        self._running: dict[int, Observation] = {}
+        self._waiting: deque[tuple[int, Question]] = deque()
+        self._running: dict[int, Question] = {}
         """Ticket -> what was asked, of questions taken up, so that they can be asked again."""
         self._batch = self._new_batch()
 
     def _new_batch(self) -> Batch:
-        return Batch(self.loaded, self.kept, self.options.sampling)
+        return Batch(self.loaded, self.kept, self.options.sampling, self.bank)
 
     def ask(self, ticket: int, observation: Observation) -> None:
-        """Queue a question."""
-        self._waiting.append((ticket, observation))
+        """Queue a question. Raises `MootError` where nobody owns its seat."""
+        owner = None if self._owner is None else self._owner(observation)
+        self._waiting.append((ticket, Question(observation, owner)))
 
     def poll(self, wait: float = 0.0) -> list[tuple[int, Reply]]:
         """At least one reply, if any question is open: working is no waiting, so `wait` has no part."""
+        if self.bank is not None and self.bank.version != self._version:
+            self._version = self.bank.version
+            self.forget()
         ready: list[tuple[int, Reply]] = []
         while not ready and (self._running or self._waiting):
             try:
@@ -150,6 +203,20 @@ class LanguagePool:
                 self._running.pop(ticket, None)
         return ready
 
+    def forget(self) -> None:
+        """Keep no keys and values, and begin open replies anew: the weights have changed.
+
+        A change of the bank is noticed; one of the base model's own weights is the caller's to tell.
+        """
+        self._waiting.extendleft(reversed(self._stopped().items()))
+
+    def _stopped(self) -> dict[int, Question]:
+        """Stop everything, and return what was being answered."""
+        asked, self._running, self._batch = self._running, {}, self._new_batch()
+        if self.kept is not None:
+            self.kept.clear()
+        return asked
+
     def _due(self) -> bool:
         """Whether waiting questions should join now: a prefill costs a step, so not one by one."""
         live = len(self._batch.rows)
@@ -161,14 +228,14 @@ class LanguagePool:
         more = min(self.rows - len(self._batch.rows), len(self._waiting))
         asked = [self._waiting.popleft() for _ in range(more)]
         self._running.update(asked)
-        texts = [self._text(observation) for _, observation in asked]
+        texts = [self._text(question.observation) for _, question in asked]
         prompts = iter(self.loaded.form.encode([t for t in texts if isinstance(t, str)]))
         failed: list[tuple[int, Reply]] = []
         rows: list[Row] = []
-        for (ticket, observation), text in zip(asked, texts, strict=True):
+        for (ticket, question), text in zip(asked, texts, strict=True):
             row = text
             if isinstance(text, str):
-                row = self._row(ticket, observation, next(prompts))
+                row = self._row(ticket, question, next(prompts))
             if isinstance(row, Row):
                 rows.append(row)
             elif isinstance(row, Reply):
@@ -183,8 +250,9 @@ class LanguagePool:
         except Exception as e:  # a chat template raises whatever its author chose
             return Reply(error=f"the chat template failed: {e}")
 
-    def _row(self, ticket: int, observation: Observation, prompt: list[int]) -> Row | Reply:
+    def _row(self, ticket: int, question: Question, prompt: list[int]) -> Row | Reply:
         """The grammar of the legal replies, and the prompt with as much of the talk as fits."""
+        observation, owner = question
         think = self.options.think
         try:
             matcher, bound = self.loaded.grammars.start(observation.schema())
@@ -193,6 +261,8 @@ class LanguagePool:
         # One more for the end mark.
         limit = min(n + 1 for n in (bound or UNBOUNDED, self.options.max_tokens) if n is not None)
         after = limit + (think + len(self.loaded.form.thought_end(cut=True)) if think else 0)
+        if self.bank is not None and owner is not None:
+            after += self.bank.virtual
         dropped = 0
         while self.context is not None and len(prompt) + after > self.context:
             if dropped == len(observation.heard):
@@ -210,7 +280,7 @@ class LanguagePool:
         key = observation.key
         rng = np.random.Generator(np.random.Philox(key=key.number("tokens")))
         talk = (key.seed, key.episode, key.agent)
-        return Row(ticket, talk, prompt, matcher, limit, rng, think, dropped)
+        return Row(ticket, talk, prompt, matcher, limit, rng, think, dropped, owner)
 
     def _reply(self, row: Row) -> Reply:
         thought: str | None = None
@@ -232,9 +302,7 @@ class LanguagePool:
     def _recover(self, e: Exception) -> list[tuple[int, Reply]]:
         """After a failed forward: the same questions in smaller batches, or, where that cannot help,
         their error records."""
-        asked, self._running, self._batch = self._running, {}, self._new_batch()
-        if self.kept is not None:
-            self.kept.clear()
+        asked = self._stopped()
         if _out_of_memory(e) and len(asked) > 1:
             self.rows = max(len(asked) // 2, 1)
             logger.warning(

@@ -49,6 +49,8 @@ class Row:
     think: int = 0
     """Most tokens of the thought; 0: no thought."""
     dropped: int = 0
+    owner: str | None = None
+    """Whose adapter speaks; None: the base model."""
     phase: Phase = Phase.SPEAKING
     pending: deque[int] = field(default_factory=deque[int])
     """Tokens that come next whatever the model says."""

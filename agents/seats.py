@@ -3,24 +3,31 @@
     scripted:linear                     a scripted strategy (`moot list agents`)
     nano                                the shipped model
     hf:PATH_OR_ID?temperature=0.7       any causal LM, a local folder or a hub id
+    nano?adapter=DIR                    either of them with a trained adapter
     openai:MODEL@URL?timeout=30         a model behind an OpenAI-compatible server
     human                               a person at this terminal
 
 Options follow as a query string. In Python, an object with `reply(observation)` (a user's own agent)
-or a pool is a spec too. Seats with the same spec share one pool, so that their rows share batches.
-Models load only when a seat needs them: listing names never imports torch.
+or a pool is a spec too. Seats with the same spec share one pool, so that their rows share batches; so
+do seats whose specs differ in the adapter only. Models load only when a seat needs them: listing names
+never imports torch. What opens adapters is given by the caller, since the bank is not of this folder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import parse_qsl
+from weakref import finalize
 
 from ..protocols import Agent, MootError, Pool, did_you_mean
 from .pools import ScriptedPool, ThreadPool
 from .scripted.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from .adapters import Opener
+    from .language import LanguageOptions
 
 NANO = Path(__file__).parent.parent / "models" / "nano"
 KINDS = {
@@ -44,8 +51,41 @@ class Seat(NamedTuple):
     """A person at this terminal: one dialogue at a time, and nothing else on the screen."""
 
 
-def seat(spec: Spec) -> Seat:
+class _Words(NamedTuple):
+    """A seat for a language model, before the model is loaded."""
+
+    spec: str
+    path: str
+    options: LanguageOptions
+
+
+def seat(spec: Spec, adapters: Opener | None = None) -> Seat:
     """Raises `MootError` for a spec that names nothing, or an option that its kind does not have."""
+    return seat_all({"*": spec}, adapters)["*"]
+
+
+def seat_all(specs: Mapping[str, Spec], adapters: Opener | None = None) -> dict[str, Seat]:
+    """One seat per entry; equal specs share a pool, and so do those that differ in the adapter only.
+
+    `adapters` opens the folders of trained adapters. Raises `MootError` as `seat` does.
+    """
+    made: dict[str, Seat | _Words] = {}
+    models: dict[tuple[str, LanguageOptions], dict[str, _Words]] = {}
+    seats: dict[str, Seat] = {}
+    for name, spec in specs.items():
+        key = spec if isinstance(spec, str) else str(id(spec))
+        found = made[key] = made[key] if key in made else _seat(spec)
+        if isinstance(found, Seat):
+            seats[name] = found
+        else:
+            bare = found.options.model_copy(update={"adapter": None})
+            models.setdefault((found.path, bare), {})[name] = found
+    for (path, options), words in models.items():
+        seats |= _language(path, options, words, adapters)
+    return {name: seats[name] for name in specs}
+
+
+def _seat(spec: Spec) -> Seat | _Words:
     if not isinstance(spec, str):
         return _own(spec)
     head, _, query = spec.partition("?")
@@ -56,10 +96,12 @@ def seat(spec: Spec) -> Seat:
         raise MootError(f"agent {spec!r}: options are written ?key=value&key=value") from None
     if kind == "scripted":
         return _scripted(spec, name, options)
-    if kind == "nano" and not name:
-        return Seat(spec, _language(str(NANO), {"temperature": "0.3", **options}))
-    if kind == "hf" and name:
-        return Seat(spec, _language(name, options))
+    if (kind == "nano" and not name) or (kind == "hf" and name):
+        from .language import LanguageOptions
+
+        if kind == "nano":
+            name, options = str(NANO), {"temperature": "0.3", **options}
+        return _Words(spec, name, LanguageOptions.parse(options))
     if kind == "openai":
         return Seat(spec, _remote(spec, name, options))
     if kind == "human" and not name:
@@ -73,15 +115,37 @@ def seat(spec: Spec) -> Seat:
     raise MootError(f"unknown agent {spec!r}; {did_you_mean(kind, KINDS)}")
 
 
-def seat_all(specs: Mapping[str, Spec]) -> dict[str, Seat]:
-    """One seat per entry; equal specs share a pool."""
-    made: dict[str, Seat] = {}
+def _language(
+    path: str, options: LanguageOptions, words: Mapping[str, _Words], opener: Opener | None
+) -> dict[str, Seat]:
+    """Seats of one model: one pool, or as many as it takes banks to hold the adapters."""
+    from .adapters import adapter_folder
+    from .language import language_pool, load_with
+
+    folders = {
+        name: adapter_folder(word.options.adapter) if word.options.adapter is not None else None
+        for name, word in words.items()
+    }
+    wanted = {str(folder): folder for folder in folders.values() if folder is not None}
+    if not wanted:
+        pool = language_pool(path, options)
+        return {name: Seat(word.spec, pool) for name, word in words.items()}
+    if opener is None:
+        raise MootError(
+            "adapter=FOLDER needs something that opens it; in Python give seat_all "
+            "adapters=moot.finetune.opened.open_banks, as moot.simulate does"
+        )
+    loaded = load_with(path, options)
     seats: dict[str, Seat] = {}
-    for name, spec in specs.items():
-        key = spec if isinstance(spec, str) else str(id(spec))
-        if key not in made:
-            made[key] = seat(spec)
-        seats[name] = made[key]
+    for number, bank in enumerate(opener(loaded.model, wanted)):
+        owners = {
+            name: None if folder is None else str(folder)
+            for name, folder in folders.items()
+            if (number == 0 if folder is None else str(folder) in bank.agents)
+        }
+        pool = language_pool(loaded, options, bank=bank, owners=owners)
+        finalize(pool, bank.close).atexit = False
+        seats |= {name: Seat(words[name].spec, pool) for name in owners}
     return seats
 
 
@@ -105,12 +169,6 @@ def _scripted(spec: str, name: str, options: Mapping[str, str]) -> Seat:
         raise MootError(f"agent {spec!r}: scripted agents have no options; write scripted:{name}")
     agent = STRATEGIES[name]()
     return Seat(spec, ScriptedPool(agent), bool(getattr(agent, "sees_all", False)))
-
-
-def _language(path: str, options: Mapping[str, str]) -> Pool:
-    from .language import LanguageOptions, language_pool
-
-    return language_pool(path, LanguageOptions.parse(options))
 
 
 def _remote(spec: str, name: str, options: Mapping[str, str]) -> Pool:

@@ -62,9 +62,8 @@ def table(model: type[BaseModel]) -> str:
     rows = ["| field | default | |", "| --- | --- | --- |"]
     for name, field in model.model_fields.items():
         if shared is None or shared is model or name not in shared.model_fields:
-            rows.append(
-                f"| `{name}` | {default(field)} | {field.description or words.get(name, '')} |"
-            )
+            said = " ".join((field.description or words.get(name, "")).split())
+            rows.append(f"| `{name}` | {default(field)} | {said} |")
     return "\n".join(rows)
 
 

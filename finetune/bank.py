@@ -14,7 +14,7 @@ spreads over devices works, every tensor lives where its layer does.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -128,6 +128,26 @@ class AdapterBank:
             yield self.active
         finally:
             self.active = before
+
+    @property
+    def virtual(self) -> int:
+        """Places in the context that an adapter's virtual tokens take; 0 for methods without."""
+        return getattr(self.fitted, "tokens", 0)
+
+    @property
+    def version(self) -> int:
+        """Grows whenever a tensor is written, so that what was computed from it can be told stale."""
+        return sum(t._version for t in self.tensors.values())
+
+    @contextmanager
+    def decoding(self, owners: Sequence[str | None]) -> Generator[None]:
+        """While open, row b of every batch is `owners[b]`'s, and layers fill a decoder's cache."""
+        adapted = any(owner is not None for owner in owners)
+        with (
+            self.cached() if self.recompute else nullcontext(),
+            self.route(owners) if adapted else self.plain(),
+        ):
+            yield
 
     @contextmanager
     def plain(self) -> Generator[None]:

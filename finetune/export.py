@@ -177,7 +177,9 @@ def load(bank: AdapterBank, agent: str, folder: Path) -> None:
             raise MootError(f"{folder} {how} the tensor {name}; want the same targets and model")
         got, want = tuple(read[name].shape), tuple(wanted[name][1].shape)
         if got != want:
-            raise MootError(f"{folder}: {name} has shape {got}, the bank wants {want}")
+            raise MootError(
+                f"{folder}: {name} has shape {got}, the bank wants {want}; was it trained on this model?"
+            )
     for name, (_, place) in wanted.items():
         place.copy_(read[name])
     bank.set_slice(agent, tensors)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .agents.seats import Seat, Spec, seat_all
 from .environments import WORLDS, Environment, Episode, Scenario, Template, play
@@ -17,6 +17,9 @@ from .environments.load import draw, load_scenario
 from .environments.records import Run, default_path
 from .environments.transcripts import is_transcripts, load_scenarios
 from .protocols import MootError, did_you_mean
+
+if TYPE_CHECKING:
+    from .finetune.bank import AdapterBank
 
 Source = Scenario | Template | Sequence[Scenario]
 
@@ -46,7 +49,7 @@ class Simulation:
             if number is not None and number < 1:
                 raise MootError(f"{what}: got {number}, want a number >= 1")
         first = draw(self.source, seed, 0)
-        self.seats = seat_all(_specs(first, agents or {}))
+        self.seats = seat_all(_specs(first, agents or {}), _open)
         self.human = any(seat.human for seat in self.seats.values())
         """A person is at the terminal: one dialogue at a time, and no progress bar beside it."""
         self.concurrent = 1 if self.human else concurrent
@@ -126,6 +129,13 @@ def simulate(
     for _ in simulation:
         pass
     return simulation.run
+
+
+def _open(model: Any, folders: Mapping[str, Path]) -> list[AdapterBank]:
+    """Adapters that specs name; the code that trains them loads only for these."""
+    from .finetune.opened import open_banks
+
+    return open_banks(model, folders)
 
 
 def _source(

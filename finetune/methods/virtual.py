@@ -47,7 +47,11 @@ class Virtual(NamedTuple):
     """(B, 1, T, P) bool, which of them a token attends to."""
 
 
-_SOURCES: WeakKeyDictionary[nn.Module, Callable[[int | None], Virtual | None]] = WeakKeyDictionary()
+Source = Callable[[int | None], Virtual | None]
+_SOURCES: WeakKeyDictionary[nn.Module, list[Source]] = WeakKeyDictionary()
+"""Attention layer -> the banks that put tokens in front of it; one of them at a time."""
+_BEFORE: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+"""Model -> its attention function without them."""
 
 
 class VirtualTokens:
@@ -69,12 +73,13 @@ class VirtualTokens:
         if not found or sorted(found) != list(range(len(layer_shapes(model)))):
             raise MootError(f"{type(model).__name__}: its attention layers were not found")
         for layer, module in found.items():
-            _SOURCES[module] = partial(self._virtual, layer)
-        before = model.config._attn_implementation
-        model.set_attn_implementation(NAME)
-        bank.undo(partial(model.set_attn_implementation, before))
-        for module in found.values():
-            bank.undo(partial(_forget, module))
+            source = partial(self._virtual, layer)
+            _SOURCES.setdefault(module, []).append(source)
+            bank.undo(partial(_forget, module, source))
+        if model not in _BEFORE:
+            _BEFORE[model] = model.config._attn_implementation
+            model.set_attn_implementation(NAME)
+        bank.undo(partial(_restore, model, list(found.values())))
         bank.hook(model.base_model.register_forward_pre_hook(self._shift, with_kwargs=True))
 
     def _shift(self, module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -141,8 +146,14 @@ def _rows(route: Route, stacked: Tensor) -> Tensor:
     return rows if without is None else rows.masked_fill(without[:, None, None, None], 0.0)
 
 
-def _forget(module: nn.Module) -> None:
-    _SOURCES.pop(module, None)
+def _forget(module: nn.Module, source: Source) -> None:
+    _SOURCES[module].remove(source)
+
+
+def _restore(model: Any, layers: list[nn.Module]) -> None:
+    """The model's own attention, unless another bank still needs this one."""
+    if not any(_SOURCES[layer] for layer in layers):
+        model.set_attn_implementation(_BEFORE.pop(model))
 
 
 def layer_shapes(model: Any) -> list[LayerShape]:
@@ -164,9 +175,9 @@ def attend(
 
     query (B, heads, T, dim), key and value (B, key heads, S, dim), mask (B, 1, T, S) bool or None.
     """
-    source = _SOURCES.get(module)
     window = more.get("sliding_window") or getattr(module, "sliding_window", None)
-    virtual = source(window) if source is not None else None
+    found = (source(window) for source in _SOURCES.get(module, ()))
+    virtual = next((v for v in found if v is not None), None)
     if virtual is not None:
         rows, _, length, _ = query.shape
         slots = key.shape[2]
