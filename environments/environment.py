@@ -69,7 +69,7 @@ class Environment:
         self.conversation = Conversation(
             self.protocol, self.agents, self.roles, id=f"{scenario.name}/{episode}"
         )
-        self._sees_all = sees_all
+        self._sees_all, self._max_text = sees_all, scenario.max_text
         self._heard: dict[str, list[Message]] = {a: [] for a in self.agents}
         self._briefing: dict[str, Briefing] = {}
         self._errors: list[ProtocolError] = []
@@ -104,44 +104,51 @@ class Environment:
 
     def step(self, reply: Reply, agent: str | None = None) -> Turn:
         """Judge a reply of the next speaker (or of whoever claims to be), record it, move on."""
-        talk, state = self.conversation, self.conversation.state
-        who = agent or talk.speaker or self.agents[0]
+        talk = self.conversation
+        state, who = talk.state, agent or talk.speaker or self.agents[0]
         judged = self._judge(reply, who) if reply.error is None else None
-        said = judged if isinstance(judged, Message) else None
-        kept = reply if reply.raw is not None else None
-        if said is None and kept is None:
-            kept = _recordable(reply)
-        error = judged if isinstance(judged, ProtocolError) else None
+        if isinstance(judged, Message):
+            kept = None if reply.raw is None else reply
+            said, error = judged, None
+            self._errors.clear()
+        else:
+            kept = _recordable(reply) if reply.raw is None else reply
+            said, error = None, judged
+            self._blame(who, error, reply)
         turn = trusted(
             Turn, {"agent": who, "state": state, "message": said, "error": error, "reply": kept}
         )
-        if said is not None:
-            self._errors.clear()
-        else:
-            if judged is None:
-                talk.end(Ended.BROKEN)
-                self.why = f"{who}: {reply.error}"
-            elif error is not None and who == talk.speaker:
-                self._errors.append(error)
-                if len(self._errors) > self.scenario.patience:
-                    talk.end(Ended.FORFEITED)
-                    self.why = str(error)
         self.turns.append(turn)
         return turn
+
+    def _blame(self, who: str, error: ProtocolError | None, reply: Reply) -> None:
+        """Take note of an illegal reply, or (without an error) of none: it may end the episode."""
+        talk = self.conversation
+        if error is None:
+            talk.end(Ended.BROKEN)
+            self.why = f"{who}: {reply.error}"
+        elif who == talk.speaker:
+            self._errors.append(error)
+            if len(self._errors) > self.scenario.patience:
+                talk.end(Ended.FORFEITED)
+                self.why = str(error)
 
     def episode(self) -> Episode:
         """The record. Raises `ValueError` while the episode is still being played."""
         if self.ended is None:
             raise ValueError(f"episode {self.episode_id} is not over: {self.speaker} is to speak")
-        return Episode(
-            id=self.episode_id,
-            seed=self.seed,
-            scenario=self.scenario,
-            seats=self.seats,
-            turns=tuple(self.turns),
-            ended=self.ended,
-            why=self.why,
-            outcome=self.world.outcome(self.ended),
+        return trusted(
+            Episode,
+            {
+                "id": self.episode_id,
+                "seed": self.seed,
+                "scenario": self.scenario,
+                "seats": self.seats,
+                "turns": tuple(self.turns),
+                "ended": self.ended,
+                "why": self.why,
+                "outcome": self.world.outcome(self.ended),
+            },
         )
 
     def _judge(self, reply: Reply, who: str) -> Message | ProtocolError:
@@ -151,21 +158,26 @@ class Environment:
             if isinstance(parsed, ProtocolError):
                 return parsed
             reply = parsed
-        fits = talk.judge(who, reply.act or "", reply.to, reply.content is not None)
-        if isinstance(fits, ProtocolError):
+        act, said, text = reply.act or "", reply.content, reply.text
+        fits = talk.judge(who, act, reply.to, said is not None)
+        if not isinstance(fits, tuple):
             return fits
         move, receivers = fits
         content = None
         if move.content is not None:
-            content = self._typed(who, move, reply.content, receivers)
-            if isinstance(content, ProtocolError):
+            content = self._typed(who, move, said)
+            if not isinstance(content, Content):
                 return content
-        if len(reply.text) > self.scenario.max_text:
+            wrong = self.world.check(who, content, move, receivers)
+            if wrong is not None:
+                arrived = content.model_dump_json()[:200]
+                return ProtocolError(kind="bad-content", agent=who, arrived=arrived, legal=wrong)
+        if len(text) > self._max_text:
             return ProtocolError(
                 kind="too-long",
                 agent=who,
-                arrived=f"{len(reply.text)} characters of text",
-                legal=f"at most {self.scenario.max_text}",
+                arrived=f"{len(text)} characters of text",
+                legal=f"at most {self._max_text}",
             )
         message = trusted(
             Message,
@@ -176,7 +188,7 @@ class Environment:
                 "receivers": receivers,
                 "act": move.act,
                 "content": content,
-                "text": reply.text,
+                "text": text,
                 "in_reply_to": talk.answers(move, who, receivers),
             },
         )
@@ -187,27 +199,21 @@ class Environment:
             self._heard[receiver].append(message)
         return message
 
-    def _typed(
-        self, who: str, move: Move, content: object, receivers: tuple[str, ...]
-    ) -> Content | ProtocolError:
+    def _typed(self, who: str, move: Move, content: object) -> Content | ProtocolError:
         assert move.content is not None
         kind = self.world.contents.get(move.content, move.content)
-        if not isinstance(content, kind):
-            data: object = content.model_dump() if isinstance(content, BaseModel) else content
-            try:
-                content = kind.model_validate(data, strict=True)
-            except ValidationError as e:
-                first = e.errors(include_url=False)[0]
-                where = ".".join(str(p) for p in first["loc"])
-                legal = f"{self.world.explain(move)} ({where}: {first['msg']})"
-                return ProtocolError(
-                    kind="bad-content", agent=who, arrived=str(data)[:200], legal=legal
-                )
-        wrong = self.world.check(who, content, move, receivers)
-        if wrong is None:
+        if isinstance(content, kind):
             return content
-        arrived = content.model_dump_json()[:200]
-        return ProtocolError(kind="bad-content", agent=who, arrived=arrived, legal=wrong)
+        data: object = content.model_dump() if isinstance(content, BaseModel) else content
+        try:
+            return kind.model_validate(data, strict=True)
+        except ValidationError as e:
+            first = e.errors(include_url=False)[0]
+            where = ".".join(str(p) for p in first["loc"])
+            legal = f"{self.world.explain(move)} ({where}: {first['msg']})"
+            return ProtocolError(
+                kind="bad-content", agent=who, arrived=str(data)[:200], legal=legal
+            )
 
     def _legal(self) -> str:
         acts = dict.fromkeys(str(m.act) for m in self.conversation.moves())
@@ -226,7 +232,7 @@ class Environment:
             public=world.public(),
             private=world.private(agent),
             deadline=self.protocol.deadline,
-            max_text=self.scenario.max_text,
+            max_text=self._max_text,
             secrets=secrets,
             write_card=partial(_card, self.scenario, self.protocol, world, agent),
             schema_of=partial(world.schema, agent),
@@ -258,10 +264,12 @@ def _recordable(reply: Reply) -> Reply:
         return reply.model_copy(update={"content": None})
 
 
-def _parameters(choice: ProtocolChoice) -> tuple[tuple[str, Any], ...]:
-    return tuple((choice.model_extra or {}).items())
+def _parameters(choice: ProtocolChoice) -> tuple[tuple[str, Any, type], ...]:
+    """With their types, since 1 and True are one key of a cache and not one parameter."""
+    given: dict[str, object] = choice.model_extra or {}
+    return tuple([(key, value, type(value)) for key, value in given.items()])
 
 
 @lru_cache(maxsize=256)
-def _protocol(name: str, parameters: tuple[tuple[str, Any], ...]) -> Protocol:
-    return ProtocolChoice(name=name, **dict(parameters)).build()
+def _protocol(name: str, parameters: tuple[tuple[str, Any, type], ...]) -> Protocol:
+    return ProtocolChoice(name=name, **{key: value for key, value, _ in parameters}).build()

@@ -17,7 +17,7 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from ..protocols import Key, MootError, did_you_mean
+from ..protocols import Key, MootError, changed, did_you_mean
 from .environment import Environment
 from .mistakes import checked, explained
 from .scenario import Scenario, Template
@@ -70,7 +70,7 @@ def draw(
     generator, fields = _prepared(_Same(source))
     drawn = generator.draw(Key(seed, episode, "", 0).rng("scenario"))
     if source.protocol is None:
-        return drawn.model_copy(update=fields)
+        return changed(drawn, fields)
     anew: dict[str, Any] = {name: getattr(drawn, name) for name in drawn.model_fields_set}
     anew.update(fields, protocol=source.protocol)
     try:

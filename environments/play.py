@@ -62,9 +62,10 @@ def play(
             busy = [p for p in pools if asked[id(p)]]
             for pool in busy:
                 # Nobody waits for a slow pool while another has work; else a short nap.
-                for done, reply in pool.poll(0.05 if idle and pool is busy[-1] else 0.0):
-                    idle = False
-                    asked[id(pool)] -= 1
+                ready = pool.poll(0.05 if idle and pool is busy[-1] else 0.0)
+                idle = idle and not ready
+                asked[id(pool)] -= len(ready)
+                for done, reply in ready:
                     table = open_.pop(done)
                     table.step(reply)
                     if not ask(table):

@@ -16,6 +16,7 @@ from .message import (
     ProtocolError,
     Reply,
     Task,
+    changed,
     trusted,
 )
 from .observation import Briefing, Key, Observation, OfferSpace
@@ -72,6 +73,7 @@ __all__ = [
     "Task",
     "Ticket",
     "alternating_offers",
+    "changed",
     "check_protocol",
     "check_transcript",
     "contract_net",

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    SerializeAsAny,
+)
+from pydantic_core.core_schema import CoreSchema, simple_ser_schema
 
 
 class Act(StrEnum):
@@ -79,6 +86,16 @@ def trusted(kind: type[Model], fields: dict[str, Any]) -> Model:
     return record
 
 
+def changed(record: Model, fields: dict[str, Any]) -> Model:
+    """`record.model_copy(update=fields)` at a third of its cost, for our own records and values."""
+    copy = new(type(record))
+    set_dict(copy, {**vars(record), **fields})
+    set_names(copy, record.model_fields_set | fields.keys())
+    set_extra(copy, None)
+    set_private(copy, None)
+    return copy
+
+
 @cache
 def names_of(kind: type[BaseModel]) -> set[str]:
     """What pydantic keeps as the fields that were set: all of them."""
@@ -128,6 +145,11 @@ class Done(Content):
     """Slot in a protocol table: what a contractor reports as done."""
 
 
+def _as_str(kind: type[Act], make: GetCoreSchemaHandler) -> CoreSchema:
+    """Written as the string that an act is: to ask each for its `value` is a call into Python."""
+    return cast(CoreSchema, {**make(kind), "serialization": simple_ser_schema("str")})
+
+
 class Message(BaseModel):
     """One legal thing said. Frozen; written only by the environment, after validation."""
 
@@ -140,7 +162,7 @@ class Message(BaseModel):
     sender: str
     receivers: tuple[str, ...]
     """Only these agents (and the sender) ever see the message."""
-    act: Act
+    act: Annotated[Act, GetPydanticSchema(_as_str)]
     content: SerializeAsAny[Content] | None = None
     text: str = ""
     """Free words beside the typed content; may be empty."""
@@ -192,8 +214,7 @@ class Reply(BaseModel):
         cls, act: Act, content: Content | dict[str, Any] | None, to: str | None, text: str
     ) -> Reply:
         """A structured reply of our own agents: `trusted`, so half the cost of `Reply(...)`."""
-        fields = _BLANK.copy()
-        fields["act"], fields["content"], fields["to"], fields["text"] = act, content, to, text
+        fields = {**_BLANK, "act": act, "to": to, "content": content, "text": text}
         return trusted(cls, fields)
 
 

@@ -34,13 +34,16 @@ class Key(NamedTuple):
 
     def number(self, purpose: str = "") -> int:
         """128-bit hash of the key (BLAKE2b), distinct for each `purpose`."""
-        seed, episode, agent, turn = self
-        text = f"{seed}|{episode}|{agent}|{turn}|{purpose}"
-        return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "little")
+        return hashed(self.seed, self.episode, self.agent, self.turn, purpose)
 
     def rng(self, purpose: str = "") -> random.Random:
         """A generator of its own for this turn."""
         return random.Random(self.number(purpose))
+
+
+def hashed(seed: int, episode: int, agent: str, turn: int, purpose: str) -> int:
+    text = f"{seed}|{episode}|{agent}|{turn}|{purpose}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "little")
 
 
 class OfferSpace(Protocol):
@@ -121,6 +124,11 @@ class Observation(NamedTuple):
         """The counter of this turn's randomness."""
         about = self.about
         return Key(about.seed, about.episode, about.agent, self.turn)
+
+    def number(self, purpose: str = "") -> int:
+        """`key.number(purpose)`, without a key in between."""
+        about = self.about
+        return hashed(about.seed, about.episode, about.agent, self.turn, purpose)
 
     @property
     def agent(self) -> str:

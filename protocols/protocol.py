@@ -247,7 +247,8 @@ class Conversation:
             floor = self.speaker
             legal = f"{floor} has the floor" if floor else f"nothing, it ended: {self.ended}"
             return ProtocolError(kind="not-your-turn", agent=agent, arrived=act, legal=legal)
-        move = self.protocol.fitting[self.state, self.own].get((act, has_content))
+        own = self.offer is not None and self.offer.sender == agent
+        move = self.protocol.fitting[self.state, own].get((act, has_content))
         if move is None:
             return self._misfit(agent, act, has_content)
         receivers = self.receivers(agent, move)

@@ -8,7 +8,7 @@ only randomness. Words are chosen elsewhere (`wording.py`). Left out: models of 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from operator import neg
 from typing import Any, NamedTuple, cast
@@ -36,9 +36,9 @@ LEAVE = Say(Act.CANCEL)
 
 def field(content: object, name: str) -> Any:
     """A field of a typed content or of one that is still a dict."""
-    if isinstance(content, Content):
-        return getattr(content, name)
-    return cast(Mapping[str, Any], content)[name]
+    if isinstance(content, dict):
+        return cast(dict[str, Any], content)[name]
+    return getattr(content, name)
 
 
 def floor(observation: Observation) -> float:
@@ -62,13 +62,17 @@ def offered(observation: Observation) -> Content | None:
 
 def lapse(observation: Observation) -> float:
     """Share t / T of the own turns that has passed: 0 at the first one, 1 at the last."""
-    deadline, left, agents = observation.about.deadline, observation.left, len(observation.agents)
+    about, left = observation.about, observation.left
+    deadline, agents = about.deadline, len(about.agents)
     if deadline is None or left is None:
         deadline, said = HORIZON, len(observation.heard)
     else:
         said = deadline - left
     last = (deadline - 1 - said % agents) // agents
-    return min(said // agents / last, 1.0) if last else 1.0
+    if not last:
+        return 1.0
+    share = said // agents / last
+    return share if share < 1.0 else 1.0
 
 
 @lru_cache(maxsize=4096)

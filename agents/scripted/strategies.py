@@ -16,6 +16,8 @@ from .bargaining import Say, Tactic
 from .contractors import Prices, margin
 from .wording import words as worded
 
+HALF = (1 << 64) - 1
+"""The lower half of the bits of a hashed number."""
 Award = Callable[[Observation, int], Say]
 
 
@@ -39,16 +41,17 @@ class Scripted:
 
     def reply(self, observation: Observation) -> Reply:
         """The move for this observation. Raises `MootError` in a world that scripts cannot play."""
-        number = observation.key.number("scripted")
-        chance, space = number & (1 << 64) - 1, observation.space
+        number = observation.number("scripted")
+        about = observation.about
+        chance, space = number & HALF, about.space
         if space is not None:
             say = self.bargain(observation, space, chance)
-        elif observation.role == "manager":
+        elif about.role == "manager":
             say = self.award(observation, chance)
-        elif observation.role == "bidder":
+        elif about.role == "bidder":
             say = contractors.bid(observation, chance, self.prices)
         else:
-            raise MootError(f"scripted agents do not know the world {observation.world!r}")
+            raise MootError(f"scripted agents do not know the world {about.world!r}")
         text = worded(observation, say.act, say.content, number >> 64) if self.words else ""
         return Reply.said(say.act, say.content, say.to, text)
 

@@ -81,6 +81,21 @@ def piles(items: tuple[tuple[str, int], ...], take: tuple[int, ...], style: int)
     return listed(mine) if mine else "nothing", listed(rest) if rest else "nothing"
 
 
+@lru_cache(maxsize=4096)
+def splits(
+    items: tuple[tuple[str, int], ...], take: tuple[int, ...], style: int
+) -> tuple[Sequence[str], str]:
+    """Every way to word an offer, and a short one. Offers come again and again, words seldom do."""
+    mine, rest = piles(items, take, style)
+    templates = phrases.SPLIT
+    if rest == "nothing":
+        templates = phrases.SPLIT_ALL
+    elif mine == "nothing":
+        templates = phrases.SPLIT_NONE
+    texts = [fill(templates, at, mine=mine, rest=rest) for at in range(len(templates))]
+    return texts, f"{mine} for me."
+
+
 def amount(value: float) -> str:
     """Money or points, as short as exact: 120, 12.5."""
     return f"{value:.12g}" if value % 1 else str(int(value))
@@ -100,24 +115,24 @@ BARE = {
 }
 
 
-def _led(observation: Observation, chance: int, text: str) -> Sequence[str]:
-    """An offer after an opener, if that stays short, and without."""
+def _led(observation: Observation, chance: int, text: str, short: str) -> Sequence[str]:
+    """An offer after an opener, if that stays short, and without; then the short form."""
     standing = observation.standing
     counter = standing is not None and standing.sender != observation.about.agent
     openers = phrases.COUNTERS if counter else phrases.OPENERS
-    return _short(openers[chance % len(openers)], text)
+    opener = openers[chance % len(openers)]
+    led = opener + text if len(opener) + len(text) <= SHORT else text
+    return led, text, short
 
 
 def _told(observation: Observation, chance: int, text: str) -> Sequence[str]:
     """Values, after an answer's opener if they were just asked for, and without."""
     heard = observation.heard
     if heard and heard[-1].act is Act.QUERY_REF:
-        return _short(phrases.ANSWERS[chance % len(phrases.ANSWERS)], text)
+        opener = phrases.ANSWERS[chance % len(phrases.ANSWERS)]
+        if len(opener) + len(text) <= SHORT:
+            return opener + text, text
     return (text,)
-
-
-def _short(opener: str, text: str) -> Sequence[str]:
-    return (opener + text, text) if opener and len(opener) + len(text) <= SHORT else (text,)
 
 
 def _items(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
@@ -127,14 +142,8 @@ def _items(observation: Observation, act: Act, content: object, chance: int) -> 
     chance, style = divmod(chance, 3)
     if act is Act.PROPOSE:
         take: Mapping[str, int] = field(content, "take")
-        mine, rest = piles(tuple(items.items()), tuple([take[k] for k in items]), style)
-        templates = phrases.SPLIT
-        if rest == "nothing":
-            templates = phrases.SPLIT_ALL
-        elif mine == "nothing":
-            templates = phrases.SPLIT_NONE
-        text = fill(templates, chance, mine=mine, rest=rest)
-        return *_led(observation, lead, text), f"{mine} for me."
+        texts, short = splits(tuple(items.items()), tuple([take[k] for k in items]), style)
+        return _led(observation, lead, texts[chance % len(texts)], short)
     if act is Act.INFORM and content is not None:
         values: Mapping[str, int] = field(content, "values")
         most = max(values.values())
@@ -165,7 +174,7 @@ def _price(observation: Observation, act: Act, content: object, chance: int) -> 
     if act is Act.PROPOSE:
         price = amount(field(content, "price"))
         templates = phrases.SELL_AT if sells else phrases.BUY_AT
-        return *_led(observation, lead, fill(templates, chance, price=price)), f"{price}?"
+        return _led(observation, lead, fill(templates, chance, price=price), f"{price}?")
     if act is Act.INFORM and content is not None:
         limit = amount(field(content, "limit"))
         templates = phrases.TELL_SELLER if sells else phrases.TELL_BUYER

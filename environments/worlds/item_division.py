@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, model_validator
 
-from ...protocols import Content, Ended, Message, Move, Offer, Preferences
+from ...protocols import Content, Ended, Message, Move, Offer, Preferences, changed, trusted
 from ..scenario import STRICT, ProtocolChoice, Role, Scenario
 from ..world import Outcome, Solution
 
@@ -115,11 +115,12 @@ class ItemGenerator(BaseModel):
         frame, role = _frame(self.items, self.seats, self.deadline)
         worth = (dict(zip(self.items, map(float, v), strict=True)) for v in (a, b))
         values = zip(self.seats, worth, strict=True)
-        return frame.model_copy(
-            update={
+        return changed(
+            frame,
+            {
                 "items": dict(zip(self.items, counts, strict=True)),
-                "roles": {seat: role.model_copy(update={"values": v}) for seat, v in values},
-            }
+                "roles": {seat: changed(role, {"values": v}) for seat, v in values},
+            },
         )
 
 
@@ -342,15 +343,13 @@ class ItemDivision:
         """The outcome of a deal (agent -> kind -> count), or of none."""
         if deal is None:
             none = {a: role.no_deal for a, role in scenario.roles.items()}
-            return Outcome(completed=False, utilities=none)
-        return Outcome(
-            completed=True,
-            deal={a: dict(deal[a]) for a in scenario.roles},
-            utilities={
-                a: float(sum(role.values[k] * n for k, n in deal[a].items()))
-                for a, role in scenario.roles.items()
-            },
-        )
+            return trusted(Outcome, {"completed": False, "deal": None, "utilities": none})
+        utilities: dict[str, float] = {}
+        for agent, role in scenario.roles.items():
+            values = role.values
+            utilities[agent] = float(sum([values[k] * n for k, n in deal[agent].items()]))
+        shares = {agent: dict(deal[agent]) for agent in scenario.roles}
+        return trusted(Outcome, {"completed": True, "deal": shares, "utilities": utilities})
 
     def space(self, agent: str) -> ItemSpace:
         values = self.scenario.roles[agent].values
