@@ -180,7 +180,7 @@ def _targets(
     model: Any, targets: str | list[str], covered: tuple[str, ...]
 ) -> tuple[str, ...] | str:
     """The targets as configured where they mean the layers that have tensors, else those layers."""
-    chosen = targets if isinstance(targets, str) else tuple(sorted(targets))
+    chosen = targets if isinstance(targets, str) else tuple(targets)
     if set(layers(model, chosen)) == set(covered):
         return chosen
     layers(model, covered)  # raises for one that the model does not have
