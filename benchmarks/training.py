@@ -3,13 +3,14 @@
     python benchmarks/training.py [--threads 2] [--rounds 7] [--profile]        about two minutes on 2 cores
 
 Both sides train LoRA of rank 8 on the same base, with the same starts, examples, clipping and AdamW; all
-tokens are learned, so both compute all logits. The ordinary side is `get_peft_model`, transformers' own loss and
-`torch.optim.AdamW` as they come, its batches made beforehand; models of all agents share the base's memory.
+tokens are learned, so both compute all logits. The ordinary side is `get_peft_model`, transformers' own
+loss and `torch.optim.AdamW` as they come, its batches made beforehand; all models share the base's memory.
 Rounds of the two alternate in one process, so that whatever else the machine does hits both, and
-medians are compared. The losses of both sides must agree. The floor is what the counted operations would
-take at the matrix rate measured beside them.
+medians are compared. The losses of both sides must agree.
 
-With a CUDA device there is a third setting, a Qwen3-shaped base of 0.5 B random weights in bfloat16.
+Two floors stand beside: one forward and backward of the base alone, without adapters or updates, on all
+rows at once, which no adapter can beat; and the counted operations at the matrix rate measured here. With
+a CUDA device there is one more setting, a Qwen3-shaped base of 0.5 B random weights in bfloat16.
 """
 
 from __future__ import annotations
@@ -55,19 +56,29 @@ class Setting(NamedTuple):
     bf16: bool = False
 
 
-def small() -> Any:
-    """Llama, 5 M parameters."""
+def llama(hidden: int, inner: int, layers: int) -> Any:
+    """Llama with heads of 32 and 2048 words."""
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=2048, hidden_size=256, intermediate_size=704, num_hidden_layers=6,
-            num_attention_heads=8, num_key_value_heads=8, max_position_embeddings=512,
-            tie_word_embeddings=True,
+            vocab_size=2048, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers,
+            num_attention_heads=hidden // 32, num_key_value_heads=hidden // 32,
+            max_position_embeddings=512, tie_word_embeddings=True,
         )
     )  # fmt: skip
 
 
+def broad() -> Any:
+    """5 M parameters in six layers, the feed-forward 8/3 as wide, as Llama has it."""
+    return llama(256, 704, 6)
+
+
+def deep() -> Any:
+    """5 M parameters in layers of `models/nano`."""
+    return llama(192, 384, 13)
+
+
 def half_billion() -> Any:
-    """Qwen3's shapes, 24 layers, 0.5 B parameters."""
+    """Qwen3's shapes, 0.5 B parameters."""
     return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=24,
@@ -78,10 +89,14 @@ def half_billion() -> Any:
 
 
 SETTINGS = [
-    Setting("5 M, 8 agents x 2 x 128", small, 8, 2, 128, 1.6),
-    Setting("5 M, 32 agents x 1 x 64", small, 32, 1, 64, 3.0),
+    Setting("6 layers of 256, 8 agents x 2 x 128", broad, 8, 2, 128, 1.6),
+    Setting("6 layers of 256, 32 agents x 1 x 64", broad, 32, 1, 64, 3.0),
+    Setting("13 layers of 192, 8 agents x 2 x 128", deep, 8, 2, 128, 1.6),
+    Setting("13 layers of 192, 32 agents x 1 x 64", deep, 32, 1, 64, 3.0),
 ]
-LARGE = Setting("0.5 B bf16, 32 agents x 1 x 64", half_billion, 32, 1, 64, 8.0, "cuda", True)
+LARGE = Setting(
+    "24 layers of 1024 in bfloat16, 32 agents x 1 x 64", half_billion, 32, 1, 64, 8.0, "cuda", True
+)
 
 
 def drawn(agent: str, rows: int, length: int, vocabulary: int) -> list[Example]:
@@ -132,6 +147,17 @@ def apart(base: Any, bank: AdapterBank, data: dict[str, list[Example]], plan: Pl
     return step
 
 
+def alone(base: Any, data: dict[str, list[Example]], plan: Plan) -> list[float]:
+    """The base without adapters, gradients down to its first layer."""
+    rows = [e.ids for found in data.values() for e in found[: plan.batch]]
+    ids = torch.tensor(rows, device=base.device)
+    words = base.get_input_embeddings()(ids).detach().requires_grad_()
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=plan.bf16):
+        loss = base(inputs_embeds=words, labels=ids, use_cache=False).loss
+    loss.backward()
+    return [float(loss.detach())]
+
+
 class Took(NamedTuple):
     wall: float
     cpu: float
@@ -150,10 +176,7 @@ def matrix_rate(device: str, dtype: torch.dtype) -> float:
     """Operations per second of large square products, the best of a few."""
     n = 8192 if device == "cuda" else 1024
     x = torch.randn(n, n, device=device, dtype=dtype)
-    return max(
-        2 * n**3 / timed(lambda: [x @ x for _ in range(1)] and [], device)[1].wall
-        for _ in range(10)
-    )
+    return max(2 * n**3 / timed(lambda: (x @ x)[0, :1].tolist(), device)[1].wall for _ in range(10))
 
 
 def measure(s: Setting, rounds: int, profile: bool) -> bool:
@@ -168,16 +191,18 @@ def measure(s: Setting, rounds: int, profile: bool) -> bool:
     peft = apart(base, bank, data, plan)
     ours = together(bank, data, plan)
     worst, rates = 0.0, list[float]()
-    took: dict[str, list[Took]] = {"bank": [], "peft": []}
+    took: dict[str, list[Took]] = {"bank": [], "peft": [], "base": []}
     for turn in range(rounds + WARMUP):
         if turn >= WARMUP:
             rates.append(matrix_rate(s.device, base.dtype))
         mine, fast = timed(lambda: next(ours), s.device)
         theirs, slow = timed(peft, s.device)
+        plain = timed(lambda: alone(bank.model, data, plan), s.device)[1]
         worst = max(worst, *(abs(a - b) for a, b in zip(mine, theirs, strict=True)))
         if turn >= WARMUP:
             took["bank"].append(fast)
             took["peft"].append(slow)
+            took["base"].append(plain)
     with FlopCounterMode(display=False) as counted:
         next(ours)
     if profile:
@@ -187,6 +212,7 @@ def measure(s: Setting, rounds: int, profile: bool) -> bool:
         print(seen.key_averages().table(sort_by=by, row_limit=25, max_name_column_width=50))
     work, rate = counted.get_total_flops(), statistics.median(rates)
     wall = {side: statistics.median(t.wall for t in found) for side, found in took.items()}
+    best = {side: min(t.wall for t in found) for side, found in took.items()}
     cpu = {side: statistics.median(t.cpu for t in found) for side, found in took.items()}
     times = wall["peft"] / wall["bank"]
     verdict = "met" if times >= s.goal else "MISSED"
@@ -196,7 +222,10 @@ def measure(s: Setting, rounds: int, profile: bool) -> bool:
         f"  bank {1e3 * wall['bank']:8.1f} ms   {tokens / wall['bank']:9.0f} tokens/s\n"
         f"  peft {1e3 * wall['peft']:8.1f} ms   {tokens / wall['peft']:9.0f} tokens/s\n"
         f"  {times:.2f} times as fast (goal {s.goal:g}, {verdict}); "
+        f"{best['peft'] / best['bank']:.2f} in the best rounds, "
         f"{cpu['peft'] / cpu['bank']:.2f} in processor time\n"
+        f"  base {1e3 * wall['base']:8.1f} ms alone, so {wall['peft'] / wall['base']:.2f} times at most "
+        f"({best['peft'] / best['base']:.2f} in the best rounds)\n"
         f"  floor {1e3 * work / rate:.1f} ms: {work / 1e9:.1f} GFLOP at {rate / 1e9:.0f} GFLOP/s; "
         f"the bank's step has {work / rate / wall['bank']:.0%} of the matrix rate\n"
         f"  losses differ by at most {worst:.1e}",
@@ -218,7 +247,8 @@ def main() -> int:
     if given.only is not None:
         settings = settings[given.only : given.only + 1]
     print(
-        f"torch {torch.__version__}, {given.threads} threads on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        f"torch {torch.__version__}, {given.threads} threads on {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}"
     )
     agree = [measure(s, given.rounds, given.profile) for s in settings]
     print(f"load {os.getloadavg()[0]:.1f} at the end")
