@@ -32,6 +32,7 @@ def play(
         if not any(pool is p for p in pools):
             pools.append(pool)
     asked = dict.fromkeys(map(id, pools), 0)
+    sits: dict[tuple[str, str], Pool] = {}
     ticket = 0
 
     def ask(table: Environment) -> bool:
@@ -39,12 +40,13 @@ def play(
         speaker = table.speaker
         if speaker is None:
             return False
-        for name in (speaker, table.roles[speaker], "*"):
-            if name in seats:
-                break
-        else:
-            raise MootError(f"nobody plays {speaker!r}; seat an agent there or at '*'")
-        pool = seats[name]
+        who = speaker, table.roles[speaker]
+        pool = sits.get(who)
+        if pool is None:
+            name = next((name for name in (*who, "*") if name in seats), None)
+            if name is None:
+                raise MootError(f"nobody plays {speaker!r}; seat an agent there or at '*'")
+            pool = sits[who] = seats[name]
         ticket += 1
         open_[ticket] = table
         asked[id(pool)] += 1

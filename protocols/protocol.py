@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from .message import Act, Content, Ended, Message, ProtocolError
@@ -165,6 +165,11 @@ class Protocol:
             standings = more
 
 
+@lru_cache(maxsize=256)
+def _others(agents: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    return {a: tuple([b for b in agents if b != a]) for a in agents}
+
+
 @dataclass(slots=True)
 class Conversation:
     """One run of a protocol between named agents. Changed only by `say`."""
@@ -173,23 +178,24 @@ class Conversation:
     agents: tuple[str, ...]
     roles: Mapping[str, str]
     id: str = ""
-    state: str = ""
-    standing: dict[str, str] = field(default_factory=dict[str, str])
-    offer: Message | None = None
+    state: str = field(init=False)
+    standing: dict[str, str] = field(init=False)
+    offer: Message | None = field(init=False)
     """The standing proposal or call, until it is rejected."""
-    offers: dict[str, Message] = field(default_factory=dict[str, Message])
+    offers: dict[str, Message] = field(init=False)
     """Last proposal of each agent."""
-    messages: list[Message] = field(default_factory=list[Message])
-    ended: Ended | None = None
-    speaker: str | None = None
+    messages: list[Message] = field(init=False)
+    ended: Ended | None = field(init=False)
+    speaker: str | None = field(init=False)
     """Who has the floor; None when the conversation is over."""
-    others: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    others: Mapping[str, tuple[str, ...]] = field(init=False)
     """Agent -> all the others, in seat order."""
 
     def __post_init__(self) -> None:
         self.state = self.protocol.states[0].name
         self.standing = {a: self.roles.get(a, "") for a in self.agents}
-        self.others = {a: tuple([b for b in self.agents if b != a]) for a in self.agents}
+        self.others = _others(self.agents)
+        self.offer, self.offers, self.messages, self.ended = None, {}, [], None
         self.speaker = self._floor()
 
     @property
@@ -223,7 +229,8 @@ class Conversation:
         if self.speaker is None:
             return ()
         if self.protocol.roles is None:
-            return self.protocol.unnamed[self.state, self.own]
+            own = self.offer is not None and self.offer.sender == self.speaker
+            return self.protocol.unnamed[self.state, own]
         many = len(self.agents) > 2
         reached = [(m, self.receivers(self.speaker, m)) for m in self.moves()]
         return tuple(
@@ -289,9 +296,10 @@ class Conversation:
         """Advance by one judged message."""
         self.messages.append(message)
         act, protocol = move.act, self.protocol
+        state = protocol.state[self.state]
         if act is Act.PROPOSE or act is Act.CFP:
             self.offers[message.sender] = message
-            if act is Act.CFP or protocol.state[self.state].floor == TURN:
+            if act is Act.CFP or state.floor == TURN:
                 self.offer = message
         elif act is Act.REJECT_PROPOSAL and not isinstance(move.to, One):
             self.offer = None
@@ -305,7 +313,8 @@ class Conversation:
             return
         if move.then != SAME:
             self.state = move.then
-        if protocol.state[self.state].while_any is not None:
+            state = protocol.state[move.then]
+        if state.while_any is not None:
             self._lead_on()
             if self.ended is not None:
                 return

@@ -11,6 +11,7 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import add, itemgetter, mul
 from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, model_validator
@@ -107,9 +108,7 @@ class ItemGenerator(BaseModel):
         counts, vectors = tables[rng.randrange(len(tables))]
         while True:
             a, b = rng.choice(vectors), rng.choice(vectors)
-            if all(x or y for x, y in zip(a, b, strict=True)) and any(
-                x and y for x, y in zip(a, b, strict=True)
-            ):
+            if _wanted(a, b):
                 break
         # A frame that was validated once, with other numbers: `_tables` has only sound ones.
         frame, role = _frame(self.items, self.seats, self.deadline)
@@ -150,15 +149,14 @@ def _tables(
         if not fewest <= sum(counts) <= most:
             continue
         vectors = tuple(_worth(counts, total))
-        meet = any(
-            all(x or y for x, y in zip(a, b, strict=True))
-            and any(x and y for x, y in zip(a, b, strict=True))
-            for a in vectors
-            for b in vectors
-        )
-        if meet:
+        if any(_wanted(a, b) for a in vectors for b in vectors):
             found.append((counts, vectors))
     return tuple(found)
+
+
+def _wanted(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether someone wants each kind, and both want one."""
+    return all(map(add, a, b)) and any(map(mul, a, b))
 
 
 def _worth(counts: Sequence[int], total: int) -> list[tuple[int, ...]]:
@@ -192,17 +190,16 @@ class ItemSpace:
 
     def __init__(self, items: Mapping[str, int], values: Mapping[str, float]) -> None:
         self._items, self._values = items, values
-        splits = _splits(tuple(items.items()))
+        splits, self._read = _splits(tuple(items.items())), itemgetter(*items)
         worth = _sums([[values[k] * c for c in range(n + 1)] for k, n in items.items()])
+        self._worth = {self._read(split.take): u for split, u in zip(splits, worth, strict=True)}
         self._order = order = sorted(range(len(splits)), key=worth.__getitem__, reverse=True)
         self.offers: Sequence[Content] = [splits[i] for i in order]
         self.utilities: Sequence[float] = [worth[i] for i in order]
         self._all = sum(values[k] * n for k, n in items.items())
 
     def utility(self, offer: Content, *, mine: bool) -> float:
-        worth, values = 0.0, self._values
-        for kind, count in cast(Split, offer).take.items():  # a plain loop: asked at every turn
-            worth += values[kind] * count
+        worth = self._worth[self._read(cast(Split, offer).take)]
         return worth if mine else self._all - worth
 
     def partner(self, told: Content) -> Sequence[float]:
