@@ -40,8 +40,8 @@ RANK, ALPHA = 8, 16.0
 WARMUP = 2
 """Updates of both sides that are not timed."""
 AGREE = 1e-4
-"""Largest difference of losses, nats per token; in bfloat16 three digits are all there are."""
-AGREE_BF16 = 2e-2
+"""Largest difference of losses, nats per token; bfloat16 has eight bits, and the losses are near 12."""
+AGREE_BF16 = 5e-2
 
 
 class Setting(NamedTuple):

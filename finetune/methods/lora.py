@@ -112,7 +112,8 @@ class LoraLayers:
                 x = x.to(a.dtype)
             x = route.dropped(x, site, p)
             low_GNr = route.split(x) @ route.pick(a).mT
-            low_GNr = low_GNr * route.pick(self._scales(a))[:, None, None].to(low_GNr.dtype)
+            scaled_GNr = low_GNr * route.pick(self._scales(a))[:, None, None]
+            low_GNr = scaled_GNr.to(low_GNr.dtype)  # the scale itself is not rounded to bfloat16
             b_GOr = route.pick(b)
             if low_GNr.dtype == output.dtype and route.none is None:
                 # One pass over the output instead of two.
