@@ -31,7 +31,7 @@ from .keyed import number
 from .optim import SGD, AdamW, Schedule, clip, norms, rates
 
 Count = Annotated[int, Field(ge=1)]
-APART = {"cpu": 128}
+APART = {"cpu": 64}
 """Device -> what one more forward and backward costs, in tokens: about 15 ms on two cores."""
 APART_ELSEWHERE = 4096
 """The same where thousands of tokens take no longer than starting the kernels."""
