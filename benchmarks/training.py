@@ -1,6 +1,6 @@
 """One training step of K agents in the bank against K steps of ordinary `peft` runs, one after another.
 
-    python benchmarks/training.py [--threads 2] [--rounds 7] [--profile]        about two minutes on 2 cores
+    python benchmarks/training.py [--threads 2] [--rounds 7] [--profile]        about three minutes on 2 cores
 
 Both sides train LoRA of rank 8 on the same base, with the same starts, examples, clipping and AdamW; all
 tokens are learned, so both compute all logits. The ordinary side is `get_peft_model`, transformers' own
