@@ -80,6 +80,12 @@ def draw(
         raise MootError(explained(error, type(drawn), anew)) from None
 
 
+def seats(scenario: Scenario, name: str) -> list[str]:
+    """The agents that a name means: the seat itself, or all seats of that role; empty for neither."""
+    roles = WORLDS[scenario.world].build(scenario).roles()
+    return [name] if name in roles else [agent for agent, role in roles.items() if role == name]
+
+
 @dataclass(frozen=True, slots=True)
 class _Same:
     """A template as a key of the cache: templates hold dicts, so they are told apart by identity."""

@@ -39,8 +39,10 @@ PLAIN = {**average.RULES, **robust.RULES}
 """Rules for any tensors."""
 PRODUCT = {**lora.RULES, **lora_robust.RULES}
 """Rules for LoRA."""
-RULES: dict[str, Rule] = {**PLAIN, **PRODUCT, "local": LOCAL}
-"""Every name that `rule:` may have."""
+RULES: dict[str, Rule] = {
+    **PLAIN, **{n: r for n, r in PRODUCT.items() if n != "fedsb"}, "local": LOCAL,
+}  # fmt: skip
+"""Every name that `rule:` may have; Fed-SB is a function only, no method of the bank trains its R."""
 
 RESIDUAL = ("fedex", "flora")
 """Rules that move the base itself."""
@@ -93,6 +95,10 @@ def check_rule(
     name: str, settings: Mapping[str, Any], adapters: Adapters | None, groups: Sequence[str]
 ) -> None:
     """Raises `MootError` when the rule does not exist, or not with these settings, adapters or cohorts."""
+    if name == "fedsb":
+        raise MootError(
+            "no method of the bank trains R alone, as rule fedsb wants; use ffa, close to it"
+        )
     if name not in RULES:
         raise MootError(f"no aggregation rule {name!r}; {did_you_mean(name, RULES)}")
     takes = _settings(name, adapters)
@@ -104,11 +110,6 @@ def check_rule(
             )
     if name in PRODUCT and name not in PLAIN and adapters is None:
         raise MootError(f"rule {name} averages LoRA products; use method lora, or rule fedavg")
-    if name == "fedsb":
-        raise MootError(
-            "rule fedsb trains R alone in B_0 R A, which no method of the bank has; "
-            "use ffa, which trains B alone"
-        )
     if adapters is not None and len(set(numbers(adapters.ranks))) > 1:
         mixed = ("flora", "flexlora", "hetlora", "local", *lora_robust.RULES)
         if name not in mixed:

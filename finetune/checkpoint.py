@@ -34,6 +34,8 @@ class Found(NamedTuple):
     tensors: dict[str, dict[str, Tensor]]
     """Group -> name -> tensor; groups that were empty are empty."""
     rounds: list[dict[str, Any]]
+    fingerprint: str
+    """Of the settings."""
 
 
 class Checkpoints:
@@ -55,6 +57,16 @@ class Checkpoints:
 
     def latest(self) -> Found | None:
         """The last whole checkpoint; None when there is none. Raises `MootError` for other settings."""
+        found = self.last()
+        if found is not None and found.fingerprint != self.fingerprint:
+            raise MootError(
+                f"{self.folder} was begun with other settings or data; repeat the very command, or "
+                "choose another folder (only rounds, target and patience may change)"
+            )
+        return found
+
+    def last(self) -> Found | None:
+        """The same whatever its settings, to read from. Raises `MootError` for a damaged one."""
         places = self._all()
         if not places:
             return None
@@ -62,16 +74,11 @@ class Checkpoints:
         try:
             record = json.loads((place / RECORD).read_text(encoding="utf-8"))
             tensors = {g: _load(place / f"{g}.safetensors") for g in record["groups"]}
+            return Found(tensors, record["rounds"], record["fingerprint"])
         except (OSError, ValueError, KeyError, SafetensorError) as e:
             raise MootError(
                 f"{place} is damaged ({e}); delete it to go on from the round before", usage=False
             ) from None
-        if record["fingerprint"] != self.fingerprint:
-            raise MootError(
-                f"{self.folder} was begun with other settings or data; repeat the very command, or "
-                "choose another folder (only rounds, target and patience may change)"
-            )
-        return Found(tensors, record["rounds"])
 
     def save(self, tensors: Mapping[str, Mapping[str, Tensor]], rounds: Sequence[Any]) -> Path:
         """Write the checkpoint after the last of `rounds`. Raises `MootError`; the earlier ones stay."""

@@ -120,6 +120,7 @@ class LocalClients:
         self.personal: dict[str, Tensor] = {}
         """Ditto's own models (K, ...), once there are any."""
         self._moved: dict[str, Tensor] = {}
+        self._unmoved: dict[str, Tensor] = {}
 
     def fit(self, orders: Mapping[str, Order], watch: Watch | None = None) -> dict[str, Update]:
         """Train all clients that are ordered, in the same steps. Raises as `train` does."""
@@ -219,9 +220,9 @@ class LocalClients:
                     "this rule adds to the base, which is quantised; load it in bfloat16, or use fedit"
                 )
             delta = (b @ a).to(weight.device, weight.dtype)
+            self._keep(f"{name}.weight", weight)
             with torch.no_grad():
                 weight += delta.mT if isinstance(layer, Conv1D) else delta
-            self._moved[f"{name}.weight"] = weight
 
     def evaluate(self) -> dict[str, float]:
         """Held-out loss of every client's own model: with Ditto the personal one."""
@@ -247,10 +248,28 @@ class LocalClients:
         self.bank.load_state(state["adapters"])
         self.personal = dict(state["personal"])
         weights = dict(self.bank.model.named_parameters())
+        for n in state["base"]:
+            self._keep(n, weights[n])
+        load_base(self.bank.model, state["base"])
+
+    def restore(self) -> None:
+        """The base model as it was before any residual."""
         with torch.no_grad():
-            for n, x in state["base"].items():
-                weights[n].copy_(x)
-                self._moved[n] = weights[n]
+            for n, x in self._unmoved.items():
+                self._moved[n].copy_(x)
+        self._moved, self._unmoved = {}, {}
+
+    def _keep(self, name: str, weight: Tensor) -> None:
+        self._unmoved.setdefault(name, weight.detach().clone())
+        self._moved[name] = weight
+
+
+def load_base(model: Any, weights: Tensors) -> None:
+    """Put base weights that a rule moved into the model."""
+    there = dict(model.named_parameters())
+    with torch.no_grad():
+        for n, x in weights.items():
+            there[n].copy_(x)
 
 
 def _travelled(plan: Plan, steps: int) -> float:

@@ -20,6 +20,7 @@ from ..agents.load import Loaded
 from ..agents.prompt import ChatTurn, chat
 from ..agents.render import ChatForm
 from ..environments import Environment, Episode
+from ..environments.load import seats
 from ..environments.records import Run
 from ..environments.transcripts import episodes_of
 from ..protocols import MootError, did_you_mean
@@ -100,7 +101,7 @@ def end_mark(form: ChatForm, ends: Sequence[int]) -> int:
 def examples(
     source: Run | str | Path | Iterable[Episode], agent: str, writer: Writer
 ) -> list[Example]:
-    """What `agent` (a seat of the scenarios) said in recorded episodes.
+    """What `agent` (a seat of the scenarios, or a role) said in recorded episodes.
 
     `source` is a run, the path of a run or of a file of human dialogues, or episodes. Raises
     `MootError` when the agent sat in none of them.
@@ -110,13 +111,15 @@ def examples(
     elif isinstance(source, Run):
         source = source.episodes()
     found: list[Example] = []
-    seats: set[str] = set()
+    known: set[str] = set()
+    sat = False
     for episode in source:
-        seats |= set(episode.scenario.roles)
-        if agent in episode.scenario.roles:
-            found += writer.write(view(episode, agent))
-    if agent not in seats:
-        raise MootError(f"no episode seats {agent!r}; {did_you_mean(agent, seats)}")
+        known |= set(episode.scenario.roles)
+        for seat in seats(episode.scenario, agent):
+            sat = True
+            found += writer.write(view(episode, seat))
+    if not sat:
+        raise MootError(f"no episode seats {agent!r}; {did_you_mean(agent, known)}")
     return found
 
 

@@ -103,7 +103,8 @@ class Round(BaseModel):
             told.append(f"held-out loss {_mean(self.before):.4f} -> {self.loss:.4f}")
         if self.error is not None and self.size:
             told.append(f"aggregation error {self.error / self.size:.1%}")
-        told.append(f"{(self.bytes_up + self.bytes_down) / 1e6:.2f} MB")
+        if self.bytes_up or self.bytes_down:
+            told.append(f"{(self.bytes_up + self.bytes_down) / 1e6:.2f} MB")
         told.append(f"{sum(self.seconds.values()):.1f} s")
         told += [f"{who} never answered" for who in self.dropped]
         told += [f"{a.client} set aside: {a.detail}" for a in self.aside]

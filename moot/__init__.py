@@ -9,15 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .agents.language import language_pool
+    from .agents.load import load
     from .environments import Environment, Episode, Scenario, Template, fork, play, replay
     from .environments.check import check_environment
     from .environments.load import draw, load_scenario
     from .environments.records import Run
     from .environments.transcripts import load_scenarios, load_transcripts
     from .evaluation import score, score_path, table
+    from .finetune.bank import AdapterBank
+    from .finetune.examples import Writer, examples, from_messages
+    from .finetune.federated import federate
+    from .finetune.methods.bottleneck import Bottleneck
+    from .finetune.methods.ia3 import IA3
+    from .finetune.methods.lora import LoRA
+    from .finetune.methods.prefix import Prefix, Prompt
+    from .finetune.opened import open_bank
+    from .finetune.rounds import Federation, Round
+    from .finetune.train import Plan, evaluate, train
+    from .finetuning import Finetuning
     from .protocols import Act, Message, MootError, Observation, Protocol, Reply
     from .protocols.check import check_protocol
-    from .simulate import Simulation, simulate
+    from .simulation import Simulation, simulate
+    from .tuning import Tuning, load_tuning
 
 _HOME = {
     "environments": ("Environment", "Episode", "Scenario", "Template", "fork", "play", "replay"),
@@ -26,38 +40,73 @@ _HOME = {
     "environments.records": ("Run",),
     "environments.transcripts": ("load_scenarios", "load_transcripts"),
     "evaluation": ("score", "score_path", "table"),
+    "finetune.bank": ("AdapterBank",),
+    "finetune.examples": ("Writer", "examples", "from_messages"),
+    "finetune.federated": ("federate",),
+    "finetune.methods.bottleneck": ("Bottleneck",),
+    "finetune.methods.ia3": ("IA3",),
+    "finetune.methods.lora": ("LoRA",),
+    "finetune.methods.prefix": ("Prefix", "Prompt"),
+    "finetune.opened": ("open_bank",),
+    "finetune.rounds": ("Federation", "Round"),
+    "finetune.train": ("Plan", "evaluate", "train"),
+    "finetuning": ("Finetuning",),
+    "tuning": ("Tuning", "load_tuning"),
+    "agents.language": ("language_pool",),
+    "agents.load": ("load",),
     "protocols": ("Act", "Message", "MootError", "Observation", "Protocol", "Reply"),
     "protocols.check": ("check_protocol",),
-    "simulate": ("Simulation", "simulate"),
+    "simulation": ("Simulation", "simulate"),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
 __all__ = [
+    "IA3",
     "Act",
+    "AdapterBank",
+    "Bottleneck",
     "Environment",
     "Episode",
+    "Federation",
+    "Finetuning",
+    "LoRA",
     "Message",
     "MootError",
     "Observation",
+    "Plan",
+    "Prefix",
+    "Prompt",
     "Protocol",
     "Reply",
+    "Round",
     "Run",
     "Scenario",
     "Simulation",
     "Template",
+    "Tuning",
+    "Writer",
     "check_environment",
     "check_protocol",
     "draw",
+    "evaluate",
+    "examples",
+    "federate",
     "fork",
+    "from_messages",
+    "language_pool",
+    "load",
     "load_scenario",
     "load_scenarios",
     "load_transcripts",
+    "load_tuning",
+    "open_bank",
     "play",
     "replay",
     "score",
     "score_path",
     "simulate",
     "table",
+    "train",
 ]
 
 

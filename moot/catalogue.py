@@ -11,7 +11,17 @@ from .environments.load import shipped
 from .evaluation import METRICS
 from .protocols import PROTOCOLS
 
-KINDS = ("scenarios", "protocols", "environments", "agents", "metrics")
+KINDS = ("scenarios", "protocols", "environments", "agents", "metrics", "methods", "rules")
+
+
+METHODS = {
+    "lora": "low-rank terms beside linear layers (Hu et al. 2021)",
+    "bottleneck": "small layers after attention and MLP (Houlsby et al. 2019; Pfeiffer et al. 2021)",
+    "prefix": "keys and values of its own in every layer (Li and Liang 2021)",
+    "prompt": "embeddings of its own before the prompt (Lester et al. 2021)",
+    "ia3": "scales of keys, values and MLP activations (Liu et al. 2022)",
+}
+"""Adapter methods; their options are in docs/finetuning.md."""
 
 
 def catalogue(kind: str) -> dict[str, str]:
@@ -29,6 +39,12 @@ def catalogue(kind: str) -> dict[str, str]:
                 k: v.partition(", ")[2] or v for k, v in AGENT_KINDS.items() if k != "scripted"
             }
             return scripted | others
+        case "methods":
+            return METHODS
+        case "rules":
+            from .finetune.aggregation import RULES
+
+            return {name: rule.summary for name, rule in RULES.items()}
         case _:
             return {name: metric.summary for name, metric in METRICS.items()}
 

@@ -1,46 +1,20 @@
-"""The command line. Every mistake of a user ends in one line on stderr: exit status 2 for what was
-asked, 1 for what failed. With `--json`, stdout holds one JSON document and nothing else.
+"""The command line: the commands of `cli_play` and `cli_learn` on one application, and how they end.
+
+Every mistake of a user is one line on stderr: exit status 2 for what was asked, 1 for what failed.
 """
 
 from __future__ import annotations
 
-import heapq
-import json
 import os
-import shlex
 import sys
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from .environments import Episode
-from .environments.records import Run
-from .environments.transcripts import is_transcripts, load_transcripts
-from .protocols import MootError, did_you_mean
+from . import cli_learn, cli_play
+from .protocols import MootError
+from .terminal import app, fail
 
-app = typer.Typer(
-    name="moot",
-    help="Language-model agents that talk through protocols, act in environments and learn together.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+__all__ = ["cli_learn", "cli_play", "main"]
 
 
 def main() -> None:
@@ -48,321 +22,18 @@ def main() -> None:
     try:
         app(prog_name="moot", standalone_mode=False)
     except MootError as e:
-        _fail(str(e), 2 if e.usage else 1)
+        fail(str(e), 2 if e.usage else 1)
     except typer.TyperException as e:
         # The parser's own words on one line; without arguments they are the help.
         words = e.format_message() if hasattr(e, "format_message") else str(e)
         if words:
-            _fail(f"{words[0].lower()}{words[1:]} (moot --help)", 2)
+            fail(f"{words[0].lower()}{words[1:]} (moot --help)", 2)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped", 1)
+        fail("stopped", 1)
     except BrokenPipeError:  # the reader of a pipe, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as e:
         where = f" ({e.filename})" if e.filename else ""
-        _fail(f"{e.strerror or e}{where}", 1)
-
-
-def _fail(words: str, status: int) -> NoReturn:
-    err.print(Text.assemble(("moot: ", "bold red"), words), soft_wrap=True)
-    sys.exit(status)
-
-
-@app.command()
-def simulate(
-    scenario: Annotated[str, typer.Argument(help="A shipped name, a YAML file or a data file.")],
-    more: Annotated[
-        list[str] | None, typer.Argument(metavar="[ROLE=SPEC]...", help="As with --agents.")
-    ] = None,
-    agents: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ROLE=SPEC", help="Who sits where; `*=SPEC` seats all the others."),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Scenarios to play: .jsonl or .jsonl.gz.")
-    ] = None,
-    episodes: Annotated[
-        int | None, typer.Option(help="How many; default 100, all of --data, or 1 for a person.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Keys all randomness.")] = 0,
-    out_dir: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/NAME-XXXX.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Finish an interrupted run.")] = False,
-    concurrent: Annotated[int, typer.Option(help="Most episodes open at once.")] = 256,
-    as_json: Json = False,
-) -> None:
-    """Play a scenario many times, record it, score it, and show what happened."""
-    from .simulate import Simulation
-
-    simulation = Simulation(
-        scenario,
-        agents=_seats([*(agents or []), *(more or [])]),
-        data=data,
-        episodes=episodes,
-        seed=seed,
-        out=out_dir,
-        resume=resume,
-        concurrent=concurrent,
-        command=shlex.join(["moot", *sys.argv[1:]]),
-    )
-    run, wanted = simulation.run, simulation.episodes
-    _notice(run.notice)
-    who = ", ".join(f"{name} = {seat.spec}" for name, seat in simulation.seats.items())
-    err.print(
-        Text(f"{simulation.name}: {wanted} episodes, seed {seed}; {who}; into {run.path}"),
-        soft_wrap=True,
-    )
-    try:
-        _watch(simulation, wanted)
-    except KeyboardInterrupt:
-        kept = wanted - len(run.missing())
-        raise MootError(
-            f"stopped; {kept} of {wanted} episodes are kept in {run.path}: repeat the command with "
-            f"--out {run.path} --resume",
-            usage=False,
-        ) from None
-    _report(run, as_json)
-
-
-def _seats(pairs: list[str]) -> dict[str, str]:
-    seats: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, spec = pair.partition("=")
-        if not (name and equals and spec):
-            raise MootError(f"--agents {pair!r}: write ROLE=SPEC, such as '*=scripted:linear'")
-        if name in seats:
-            raise MootError(f"--agents names {name!r} twice")
-        seats[name] = spec
-    return seats
-
-
-def _watch(simulation: Any, wanted: int) -> None:
-    """Play, with a progress bar on stderr unless a person sits there."""
-    if simulation.human:
-        for _ in simulation:
-            pass
-        return
-    done, messages = wanted - len(simulation.missing), 0
-    completed = 0
-    columns = (
-        SpinnerColumn(),
-        TextColumn("playing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=not err.is_terminal) as progress:
-        task = progress.add_task("", total=wanted, completed=done, note="")
-        for episode in simulation:
-            messages += len(episode.messages)
-            completed += episode.outcome.completed
-            done += 1
-            note = f"{messages} messages"
-            progress.update(task, completed=done, note=note, refresh=False)
-
-
-def _report(run: Run, as_json: bool) -> None:
-    """The end of a simulation: two transcripts, the scores, where the run lies, what comes next."""
-    from .evaluation import score, table
-    from .show import transcript
-
-    scores = score(run.episodes())
-    if as_json:
-        print(json.dumps({"run": str(run.path), **scores.data()}, ensure_ascii=False))
-        return
-    for episode in _examples(run.episodes()):
-        out.print(transcript(episode))
-    out.print(table({run.header.name: scores}))
-    path = shlex.quote(str(run.path))
-    out.print(f"\nThe run lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
-    for command in (f"show {path} --episode 0", f"score {path}", f"check {path}"):
-        out.print(f"  moot {command}", soft_wrap=True)
-
-
-def _examples(episodes: Iterable[Episode]) -> list[Episode]:
-    """The first episode that was completed and the first that was not, else the first two."""
-    first: dict[bool, list[Episode]] = {True: [], False: []}
-    for episode in episodes:
-        kind = first[episode.outcome.completed]
-        kind.append(episode)
-        kind.sort(key=lambda e: e.id)
-        del kind[2:]
-    both = [*first[True][:1], *first[False][:1]]
-    return both if len(both) == 2 else [*first[True], *first[False]]
-
-
-@app.command()
-def score(
-    paths: Annotated[list[Path], typer.Argument(help="Runs, or files of dialogues.")],
-    as_json: Json = False,
-) -> None:
-    """Score runs and human dialogues with the same code."""
-    from .evaluation import score_paths, table
-
-    results = score_paths(paths)
-    if as_json:
-        documents = [{"source": path, **scores.data()} for path, scores in results.items()]
-        print(json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False))
-        return
-    out.print(table(dict(zip(_short([Path(p) for p in results]), results.values(), strict=True))))
-
-
-def _short(paths: list[Path]) -> list[str]:
-    """The shortest endings of the paths that still tell them apart."""
-    for parts in range(1, max(len(p.parts) for p in paths) + 1):
-        names = ["/".join(p.parts[-parts:]) for p in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [str(p) for p in paths]
-
-
-@app.command()
-def show(
-    run: Annotated[Path, typer.Argument(help="A run, or a file of dialogues.")],
-    episode: Annotated[int | None, typer.Option(help="Number of one episode to read.")] = None,
-    limit: Annotated[int, typer.Option(help="Most lines in the list of episodes.")] = 20,
-) -> None:
-    """List the episodes of a run, or read one as a conversation."""
-    from .show import episode_list, transcript
-
-    if episode is not None:
-        out.print(transcript(_episode(run, episode), detail=True))
-        return
-    count = 0
-
-    def counted() -> Iterator[Episode]:
-        nonlocal count
-        for e in _episodes(run):
-            count += 1
-            yield e
-
-    found = heapq.nsmallest(limit, counted(), key=lambda e: e.id)
-    if is_transcripts(run):
-        out.print(Text(str(run), style="bold"), soft_wrap=True)
-    else:
-        header = Run.open(run).header
-        who = ", ".join(f"{name} = {spec}" for name, spec in header.agents.items())
-        out.print(
-            Text(f"{header.name}: {count} of {header.episodes} episodes; {who}"),
-            soft_wrap=True,
-        )
-    out.print(episode_list(found))
-    if count > len(found):
-        out.print(f"... and {count - len(found)} more (--limit)")
-    out.print(f"\nRead one: moot show {shlex.quote(str(run))} --episode N", soft_wrap=True)
-
-
-def _episodes(path: Path) -> Iterator[Episode]:
-    return load_transcripts(path) if is_transcripts(path) else Run.open(path).episodes()
-
-
-def _episode(path: Path, number: int) -> Episode:
-    if not is_transcripts(path):
-        return Run.open(path).episode(number)
-    count = 0
-    for e in load_transcripts(path):
-        if e.id == number:
-            return e
-        count += 1
-    raise MootError(f"{path} has no dialogue {number}: it holds 0 to {count - 1}")
-
-
-@app.command()
-def check(
-    path: Annotated[str, typer.Argument(help="A scenario, a run or a file of dialogues.")],
-) -> None:
-    """Check a scenario against its world's contract, or replay a run against its protocol."""
-    from .checks import check_data, check_run, check_scenario
-
-    target = Path(path)
-    if target.is_dir():
-        problems, summary = check_run(target)
-    elif is_transcripts(target):
-        problems, summary = check_data(target)
-    else:
-        problems, summary = check_scenario(path)
-    for problem in problems[:20]:
-        err.print(Text(f"{path}: {problem}"), soft_wrap=True)
-    if problems:
-        raise MootError(f"{path}: {len(problems)} problem(s) found", usage=False)
-    out.print(Text(summary), soft_wrap=True)
-
-
-@app.command()
-def pretrain(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the model goes.")],
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Updates; default: the shipped recipe's.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: the shipped recipe's.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
-    ] = False,
-) -> None:
-    """Train the nano model from nothing, on games that scripted agents play."""
-    import torch
-
-    from .finetune.nano.pretrain import Recipe
-    from .finetune.nano.pretrain import pretrain as train
-
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise MootError(f"--device {device}: want cpu, or cuda where there is a GPU")
-    given: dict[str, Any] = {"steps": steps, "seed": seed}
-    recipe = Recipe(**{k: v for k, v in given.items() if v is not None})
-    columns = (
-        SpinnerColumn(),
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
-    try:
-        with Progress(*columns, console=err) as progress:
-            task = progress.add_task("", total=recipe.steps, note="playing the first games")
-            for update in train(folder, recipe, device=device, resume=resume):
-                note = f"loss {update.loss:.3f}, {update.tokens / 1e6:.1f} M tokens"
-                progress.update(task, completed=update.step, note=note)
-    except KeyboardInterrupt:
-        raise MootError(
-            f"stopped; what was trained up to the last checkpoint is in {folder}: repeat the command "
-            "with --resume",
-            usage=False,
-        ) from None
-    path = shlex.quote(str(folder))
-    out.print(f"The model lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
-    out.print(
-        f"  moot simulate deal_or_no_deal --agents '*=hf:{path}?temperature=0.3'", soft_wrap=True
-    )
-
-
-@app.command("list")
-def list_(
-    kind: Annotated[
-        str | None, typer.Argument(help="scenarios, protocols, environments, agents or metrics.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """What there is to choose from."""
-    from .catalogue import KINDS, catalogue
-    from .show import named_list
-
-    if kind is not None and kind not in KINDS:
-        raise MootError(f"nothing of kind {kind!r}; {did_you_mean(kind, KINDS)}")
-    if as_json:
-        found = {k: [{"name": n, "summary": s} for n, s in catalogue(k).items()] for k in KINDS}
-        print(json.dumps(found[kind] if kind else found, ensure_ascii=False))
-        return
-    for name in [kind] if kind else KINDS:
-        out.print(f"[bold underline]{name}[/bold underline]")
-        named_list(out, catalogue(name))
-
-
-def _notice(text: str) -> None:
-    if text:
-        err.print(Text(f"moot: {text}"), soft_wrap=True)
+        fail(f"{e.strerror or e}{where}", 1)

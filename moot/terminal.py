@@ -1,0 +1,37 @@
+"""The terminal: the application that commands hang on, its two consoles, and how it fails.
+
+Every mistake of a user ends in one line on stderr: exit status 2 for what was asked, 1 for what failed.
+With `--json`, stdout holds one JSON document and nothing else.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+app = typer.Typer(
+    name="moot",
+    help="Language-model agents that talk through protocols, act in environments and learn together.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+
+
+def fail(words: str, status: int) -> NoReturn:
+    err.print(Text.assemble(("moot: ", "bold red"), words), soft_wrap=True)
+    sys.exit(status)
+
+
+def notice(text: str) -> None:
+    """Something to know, on stderr."""
+    if text:
+        err.print(Text(f"moot: {text}"), soft_wrap=True)
