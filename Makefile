@@ -1,7 +1,8 @@
 # make setup | demo | test | lint | types | bench | pretrain | clean
-# PYTHON names the interpreter that .venv is made from; EPISODES and OUT shape the demo.
+# PYTHON names the interpreter that .venv is made from; EPISODES and TUNING shape the demo.
 PYTHON ?= python3
-EPISODES ?= 200
+EPISODES ?= 64
+TUNING ?= examples/traders.yaml
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -18,6 +19,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/moot simulate deal_or_no_deal --episodes $(EPISODES)
+	$(BIN)/moot finetune $(TUNING)
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
@@ -33,6 +35,9 @@ bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/scripted.py
 	$(BIN)/python benchmarks/language_model.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/aggregation.py
 
 pretrain: setup
 	$(BIN)/moot pretrain models/nano

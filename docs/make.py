@@ -20,6 +20,13 @@ from moot.agents.language import LanguageOptions
 from moot.agents.remote import RemoteOptions
 from moot.environments import WORLDS
 from moot.environments.scenario import Role, Scenario, Template
+from moot.finetune.methods.bottleneck import Bottleneck
+from moot.finetune.methods.ia3 import IA3
+from moot.finetune.methods.lora import LoRA
+from moot.finetune.methods.prefix import Prefix, Prompt
+from moot.finetune.rounds import Federation, Round
+from moot.finetune.train import Plan
+from moot.tuning import Client, Partition, Play, Tuning
 
 DOCS = Path(__file__).parent
 
@@ -27,8 +34,12 @@ DOCS = Path(__file__).parent
 def models() -> dict[str, type[BaseModel]]:
     """Everything that has a table, by the name in its marker."""
     found: dict[str, type[BaseModel]] = {
-        m.__name__: m for m in (Scenario, Template, Role, LanguageOptions, RemoteOptions)
-    }
+        m.__name__: m
+        for m in (
+            Scenario, Template, Role, LanguageOptions, RemoteOptions, Tuning, Client, Partition, Play,
+            Federation, Round, Plan, LoRA, Bottleneck, Prefix, Prompt, IA3,
+        )
+    }  # fmt: skip
     for world in WORLDS.values():
         role = world.Scenario.model_fields["roles"].annotation.__args__[1]
         for model in (world.Scenario, world.Generator, role):
@@ -52,6 +63,8 @@ def default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "its defaults"
     return "" if value in (None, "", {}) else f"`{value}`"
 
 

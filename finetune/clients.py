@@ -59,6 +59,8 @@ class Update(NamedTuple):
     """Loss on the held-out examples after local training; None: it has none."""
     tokens: int
     """Tokens read by all clients that trained in the same step, this one's share of them."""
+    padding: float
+    """Share of the places in its steps' batches that held no token."""
 
 
 Watch = Callable[[Step], None]
@@ -156,6 +158,7 @@ class LocalClients:
                 _mean([s.loss[name] for s in steps if name in s.loss]),
                 scores.get(name),
                 sum(s.tokens // max(len(s.loss), 1) for s in steps if name in s.loss),
+                _mean([s.padding for s in steps if name in s.loss]) or 0.0,
             )
             for name, each in orders.items()
         }

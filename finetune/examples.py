@@ -26,6 +26,9 @@ from ..environments.transcripts import episodes_of
 from ..protocols import MootError, did_you_mean
 from .keyed import number
 
+TEXT, CLOSING = '"text":"', '"}'
+"""Around the free text of a reply."""
+
 
 class Example(NamedTuple):
     """One sequence."""
@@ -43,12 +46,15 @@ class Writer(NamedTuple):
     """The token that ends a reply."""
     context: int | None = None
     """Longest sequence in tokens; None: no limit."""
+    words: float = 1.0
+    """Weight of the free text of a reply; below 1, acts and their content count for more."""
 
     @classmethod
-    def of(cls, loaded: Loaded, context: int | None = None) -> Writer:
+    def of(cls, loaded: Loaded, context: int | None = None, words: float = 1.0) -> Writer:
         """For a loaded model; `context` may shorten the model's own."""
         limits = [n for n in (loaded.context, context) if n is not None]
-        return cls(loaded.form, end_mark(loaded.form, loaded.ends), min(limits, default=None))
+        end = end_mark(loaded.form, loaded.ends)
+        return cls(loaded.form, end, min(limits, default=None), words)
 
     def write(self, turns: Sequence[ChatTurn]) -> list[Example]:
         """The sequences of one chat, whose assistant turns are learned.
@@ -63,24 +69,34 @@ class Writer(NamedTuple):
             if turn["role"] != "assistant":
                 continue
             prompt = self.form.ids(turns[:at])
-            reply = [*_plain(self.form, turn["content"]), self.end]
+            said, counts = self._reply(turn["content"])
+            reply, counts = [*said, self.end], [*counts, 1.0]
             if self.context is not None and len(prompt) + len(reply) > self.context:
                 break
             if prompt[: len(ids)] != ids or not ids:
                 if ids:
                     found.append(Example(ids, weights))
                 ids, weights = [], []
-            weights = [*weights, *[0.0] * (len(prompt) - len(ids)), *[1.0] * len(reply)]
+            weights = [*weights, *[0.0] * (len(prompt) - len(ids)), *counts]
             ids = prompt + reply
         if ids:
             found.append(Example(ids, weights))
         return found
 
-
-def _plain(form: ChatForm, content: str) -> list[int]:
-    """A reply as tokens, the spellings of special tokens broken as in prompts."""
-    backend = form.tokenizer.backend_tokenizer
-    return cast("list[int]", backend.encode(form.harmless(content), add_special_tokens=False).ids)
+    def _reply(self, content: str) -> tuple[list[int], list[float]]:
+        """A reply as tokens, the spellings of special tokens broken as in prompts, and their weights."""
+        text = self.form.harmless(content)
+        found = self.form.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        ids = cast("list[int]", found.ids)
+        # The text is the last field; a quote within it is escaped, so this is where it begins.
+        start = text.rfind(TEXT)
+        if self.words == 1 or start < 0:
+            return ids, [1.0] * len(ids)
+        spans = cast("list[tuple[int, int]]", found.offsets)
+        inside = (start + len(TEXT), len(text) - len(CLOSING))
+        return ids, [
+            self.words if inside[0] <= low and high <= inside[1] else 1.0 for low, high in spans
+        ]
 
 
 def end_mark(form: ChatForm, ends: Sequence[int]) -> int:

@@ -176,6 +176,7 @@ class Server:
             norms=dict(zip(good, told.norms, strict=False)),
             error=told.error, size=told.size, rank=told.rank,
             bytes_up=up, bytes_down=down, tokens=sum(u.tokens for u in updates.values()),
+            padding=sum(u.padding for u in updates.values()) / max(len(updates), 1),
             seconds={phase: until - since for phase, since, until in phases},
         )  # fmt: skip
 

@@ -87,6 +87,8 @@ class Round(BaseModel):
     bytes_down: int
     tokens: int
     """Tokens read in training."""
+    padding: float
+    """Share of the places in the batches that held no token."""
     seconds: dict[str, float]
     """Phase -> seconds."""
     ended: Literal["target", "plateau", "last"] | None = None

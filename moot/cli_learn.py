@@ -40,6 +40,7 @@ def finetune(
     out_dir: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/NAME-XXXX.")
     ] = None,
+    seed: Annotated[int | None, typer.Option(help="Goes before the file's own.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Finish an interrupted one.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -49,6 +50,8 @@ def finetune(
     from .tuning import load_tuning
 
     tuning = load_tuning(config)
+    if seed is not None:
+        tuning = tuning.model_copy(update={"seed": seed})
     job = Finetuning(tuning, out_dir, resume=resume, command=shlex.join(["moot", *sys.argv[1:]]))
     federation = tuning.federation
     err.print(
@@ -87,10 +90,11 @@ def _next(job: Any, variants: Any) -> None:
     name = next(iter(runs), None) or job.names()[0]
     if runs:
         out.print(f"  moot show {path}/play/federated/{name} --episode 0", soft_wrap=True)
-    if (job.folder / "adapters" / name).is_dir():
+    client = job.tuning.clients.get(name)
+    if (job.folder / "adapters" / name).is_dir() and client and isinstance(client.scenario, str):
         base = "nano" if job.tuning.base == "nano" else f"hf:{job.tuning.base}"
-        spec = shlex.quote(f"*={base}?adapter={job.folder}/adapters/{name}")
-        out.print(f"  moot simulate bargain --agents {spec}", soft_wrap=True)
+        spec = shlex.quote(f"{client.seat}={base}?adapter={job.folder}/adapters/{name}")
+        out.print(f"  moot simulate {client.scenario} --agents {spec}", soft_wrap=True)
     out.print(f"  moot export {path} {name} my-adapter", soft_wrap=True)
     if "tensorboard" in job.tuning.trackers and (job.folder / "curves").exists():
         out.print(f"  tensorboard --logdir {path}", soft_wrap=True)
@@ -169,7 +173,9 @@ def export(
     out.print(f"{what} lies in [bold]{shlex.quote(str(place))}[/bold]. Next:", soft_wrap=True)
     base = "nano" if job.tuning.base == "nano" else f"hf:{job.tuning.base}"
     spec = shlex.quote(f"*=hf:{place}?temperature=0.3" if merge else f"*={base}?adapter={place}")
-    out.print(f"  moot simulate bargain --agents {spec}", soft_wrap=True)
+    client = job.tuning.clients.get(agent)
+    scenario = client.scenario if client and isinstance(client.scenario, str) else "deal_or_no_deal"
+    out.print(f"  moot simulate {scenario} --agents {spec}", soft_wrap=True)
 
 
 @app.command()

@@ -10,8 +10,9 @@
     FOLDER/result.json                 the table
 
 Every step looks first at what is there, so an interrupted fine-tuning goes on where it was.
-Local learning is the same rounds with the rule that averages nobody, and centralised learning is one
-client with everybody's data, so all variants read the same examples equally often.
+Local learning is the same rounds with the rule that averages nobody. Centralised learning is one client
+with everybody's data, in batches as large as those of all clients together. So all variants read the same
+examples equally often, and take as many steps.
 """
 
 from __future__ import annotations
@@ -110,7 +111,9 @@ class Finetuning:
         tuning = self.tuning
         loaded = self.load()
         trackers = Trackers(tuning.trackers, self.folder)
-        given = lessons(tuning, Writer.of(loaded), self.folder / "data", watching.says)
+        given = lessons(
+            tuning, Writer.of(loaded, words=tuning.words), self.folder / "data", watching.says
+        )
         counts = {
             n: {"train": len(given.train[n]), "held_out": len(given.held_out[n])}
             for n in given.train
@@ -163,6 +166,8 @@ class Finetuning:
         bank = self.bank(loaded, ["all"] if variant == "centralised" else names)
         train, held_out = given
         if variant == "centralised":
+            plan = plan.model_copy(update={"batch": plan.batch * len(names)})
+            federation = federation.model_copy(update={"plan": plan})
             train = {"all": [e for name in names for e in given.train[name]]}
             held_out = {"all": [e for name in names for e in given.held_out[name]]}
         clients = LocalClients(bank, train, held_out)

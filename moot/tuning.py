@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, cast
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .environments.load import shipped as shipped_scenarios
 from .environments.mistakes import checked
 from .finetune.methods.bottleneck import Bottleneck
 from .finetune.methods.ia3 import IA3
@@ -140,6 +141,8 @@ class Tuning(BaseModel):
     """Instead of clients."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of each client's examples to measure the loss on."""
+    words: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """What a token of free text counts in the loss, beside 1 for acts and their content."""
     federation: Federation = Federation()
     """Rule, rounds, selection and local training."""
     baselines: tuple[Literal["base", "local", "centralised"], ...] = (
@@ -238,9 +241,11 @@ def _placed(tuning: Tuning, folder: Path) -> Tuning:
     """The same with every path that is relative to the file's folder written out."""
 
     def place(name: Any) -> Any:
-        if isinstance(name, str) and not Path(name).exists() and (folder / name).exists():
-            return str(folder / name)
-        return name
+        if not isinstance(name, str) or name == "nano" or name in shipped_scenarios():
+            return name
+        if Path(name).exists():
+            return name
+        return str(folder / name) if (folder / name).exists() else name
 
     def moved(model: Any, fields: tuple[str, ...]) -> Any:
         return model.model_copy(update={f: place(getattr(model, f)) for f in fields})

@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from moot.environments import Scenario
 from moot.environments.load import load_scenario
+from moot.tuning import load_tuning
 
 ROOT = Path(__file__).parents[1]
+HUMAN = ROOT.parent / "shared" / "data" / "deal_or_no_deal" / "dialogues.jsonl.gz"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -54,11 +57,40 @@ def test_python_in_the_readme_runs(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "first" / "episodes.jsonl").exists()
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_fine_tunings_in_the_docs_load() -> None:
+    page = ROOT / "docs" / "finetuning.md"
+    assert load_tuning(ROOT / "examples" / "traders.yaml").clients
+    for text in blocks(page, "yaml"):
+        assert load_tuning(yaml.safe_load(text)).clients
+
+
+def test_python_about_fine_tuning_runs(tmp_path: Path) -> None:
+    (shown,) = blocks(ROOT / "docs" / "finetuning.md", "python")
+    here = shown.replace('"models/nano"', repr(str(ROOT / "models" / "nano")))
+    done = run(sys.executable, "-c", here, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "round 3" in done.stdout
+    assert (tmp_path / "adapters" / "ada" / "adapter_config.json").exists()
+
+
+EXAMPLES = [p for p in sorted((ROOT / "examples").glob("*.py")) if p.stem != "human_dialogues"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.name)
 def test_examples_run(example: Path, tmp_path: Path) -> None:
     done = run(sys.executable, str(example), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+@pytest.mark.skipif(not HUMAN.exists(), reason="needs the data folder beside the repository")
+def test_human_dialogues_can_be_learned_from(tmp_path: Path) -> None:
+    done = run(
+        sys.executable, str(ROOT / "examples" / "human_dialogues.py"), str(HUMAN), "--most", "24",
+        "--clients", "3", "--rounds", "1", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "held-out perplexity" in done.stdout
 
 
 def test_every_command_in_the_docs_exists() -> None:

@@ -183,3 +183,40 @@ def test_human_dialogues_are_examples_too() -> None:
     own = sum(m.sender == agent for e in episodes for m in e.messages)
     pieces = [piece for e in found for piece in learned(e)]
     assert 0 < len(pieces) <= own
+
+
+def test_free_text_may_count_less_than_moves() -> None:
+    write = writer("llama")._replace(words=0.25)
+    said = '{"act":"propose","content":{"price":7},"text":"I say \\"text\\":\\"7\\"."}'
+    turns: list[Any] = [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": said},
+    ]
+    (example,) = write.write(turns)
+    (whole,) = writer("llama").write(turns)
+    assert example.ids == whole.ids
+    tokens = write.form.tokenizer
+    light = tokens.decode(
+        [i for i, w in zip(example.ids, example.weights, strict=True) if w == 0.25]
+    )
+    full = tokens.decode([i for i, w in zip(example.ids, example.weights, strict=True) if w == 1])
+    # A token that reaches over the border counts as a move.
+    assert light in 'I say \\"text\\":\\"7\\".'
+    assert len(light) > 15
+    assert "propose" in full
+    assert "7" in full
+    assert {w for w in example.weights if w} == {0.25, 1.0}
+
+
+def test_a_role_means_all_its_seats() -> None:
+    source = load_scenario("task_market")
+    pool = ScriptedPool(STRATEGIES["markup"]())
+    boss = ScriptedPool(STRATEGIES["manager"]())
+    tables = [Environment(draw(source, 5, i), seed=5, episode=i) for i in range(3)]
+    episodes = list(play(tables, {"manager": boss, "*": pool}))
+    write = writer("llama")
+    bidders = examples(episodes, "bidder", write)
+    seats = [a for e in episodes for a in e.scenario.roles if a != "manager"]
+    assert len(bidders) == len(seats) > 3
+    with pytest.raises(MootError, match="no episode seats 'biddr'"):
+        examples(episodes, "biddr", write)

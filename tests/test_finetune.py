@@ -66,6 +66,7 @@ def test_a_whole_fine_tuning_ends_in_a_table_and_a_folder(moot: Moot, tmp_path: 
     assert base["metrics"]["completion_rate"]["n"] == 4
     assert json.loads((folder / "clients.json").read_text())["ada"] == {"train": 2, "held_out": 1}
     assert len((folder / "federated" / "rounds.jsonl").read_text().splitlines()) == 2
+    assert list((folder / "curves").glob("events.out.tfevents.*"))
     status, out, _ = moot("show", "run/play/federated/ada")
     assert status == 0
     status, out, err = moot("check", "run/play/local/ben")
@@ -116,7 +117,7 @@ def test_export_writes_what_peft_opens(moot: Moot, tmp_path: Path) -> None:
             assert torch.allclose(opened, merged(input_ids=ids).logits, atol=1e-4)
         assert not torch.allclose(opened, plain, atol=1e-3)
     for words, told in (
-        (("run", "bob", "x"), "no client 'bob'; did you mean 'ben'"),
+        (("run", "bob", "x"), "no client 'bob' in run; known: ada, ben"),
         (("run", "ben", "out-federated"), "is not empty"),
         (("run", "ben", "x", "--variant", "federate"), "did you mean 'federated'"),
         (("run", "ben", "x", "--variant", "local"), "has no rounds of local"),
