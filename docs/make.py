@@ -84,7 +84,7 @@ def made(text: str) -> str:
     """The page with fresh tables."""
     known = models()
     return re.sub(
-        r"(<!-- fields: (\w+) -->\n).*?(\n<!-- end -->)",
+        r"(<!-- fields: (\w+) -->\n)(?:(?!<!--).)*?(\n<!-- end -->)",
         lambda m: m[1] + table(known[m[2]]) + m[3],
         text,
         flags=re.DOTALL,

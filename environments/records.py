@@ -282,7 +282,11 @@ def _header(path: Path) -> Header:
         return Header.model_validate_json((path / HEADER).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         what = "is no run (it holds no run.json)" if path.exists() else "does not exist"
-        raise MootError(f"{path} {what}; want the folder of a run, as under runs/") from None
+        below = next(path.glob("*/**/run.json"), None)  # a fine-tuning holds its games in runs
+        hint = (
+            "want the folder of a run, as under runs/" if below is None else f"try {below.parent}"
+        )
+        raise MootError(f"{path} {what}; {hint}") from None
     except OSError as e:
         raise failed(e, f"cannot read {path / HEADER}") from None
     except ValidationError as e:

@@ -222,10 +222,13 @@ class LocalClients:
                 raise MootError(
                     "this rule adds to the base, which is quantised; load it in bfloat16, or use fedit"
                 )
-            delta = (b @ a).to(weight.device, weight.dtype)
             self._keep(f"{name}.weight", weight)
             with torch.no_grad():
-                weight += delta.mT if isinstance(layer, Conv1D) else delta
+                w = weight.mT if isinstance(layer, Conv1D) else weight  # Conv1D holds it as (in, out)
+                if w.dtype == b.dtype:
+                    w.addmm_(b.to(w.device), a.to(w.device))
+                else:  # half precision: round once, after the product
+                    w += (b @ a).to(w)
 
     def evaluate(self) -> dict[str, float]:
         """Held-out loss of every client's own model: with Ditto the personal one."""

@@ -91,10 +91,10 @@ def _next(job: Any, variants: Any) -> None:
     if runs:
         out.print(f"  moot show {path}/play/federated/{name} --episode 0", soft_wrap=True)
     client = job.tuning.clients.get(name)
-    if (job.folder / "adapters" / name).is_dir() and client and isinstance(client.scenario, str):
+    if (job.folder / "adapters" / name).is_dir() and client and isinstance(client.judged_by, str):
         base = "nano" if job.tuning.base == "nano" else f"hf:{job.tuning.base}"
         spec = shlex.quote(f"{client.seat}={base}?adapter={job.folder}/adapters/{name}")
-        out.print(f"  moot simulate {client.scenario} --agents {spec}", soft_wrap=True)
+        out.print(f"  moot simulate {client.judged_by} --agents {spec}", soft_wrap=True)
     out.print(f"  moot export {path} {name} my-adapter", soft_wrap=True)
     if "tensorboard" in job.tuning.trackers and (job.folder / "curves").exists():
         out.print(f"  tensorboard --logdir {path}", soft_wrap=True)
@@ -108,7 +108,7 @@ class _Bars:
         self.progress = Progress(*COLUMNS, console=err, transient=True)
         self.task = self.progress.add_task("data", total=None, note="")
         self.variant, self.tokens, self.seconds = "", 0, 0.0
-        scenes = [c for c in tuning.clients.values() if c.scenario is not None]
+        scenes = [c for c in tuning.clients.values() if c.judged_by is not None]
         self.games = len(scenes) * tuning.play.episodes if tuning.play else 0
 
     def __enter__(self) -> _Bars:
@@ -174,7 +174,9 @@ def export(
     base = "nano" if job.tuning.base == "nano" else f"hf:{job.tuning.base}"
     spec = shlex.quote(f"*=hf:{place}?temperature=0.3" if merge else f"*={base}?adapter={place}")
     client = job.tuning.clients.get(agent)
-    scenario = client.scenario if client and isinstance(client.scenario, str) else "deal_or_no_deal"
+    scenario = (
+        client.scenario if client and isinstance(client.judged_by, str) else "deal_or_no_deal"
+    )
     out.print(f"  moot simulate {scenario} --agents {spec}", soft_wrap=True)
 
 

@@ -208,13 +208,13 @@ class Finetuning:
         options = LanguageOptions(temperature=tuning.play.temperature)
         done = 0
         for name, client in tuning.clients.items():
-            if client.scenario is None or client.seat is None:
+            if client.judged_by is None or client.seat is None:
                 continue
             out = self.folder / "play" / variant / name
             owner = None if variant == "base" else name
             pool = language_pool(loaded, options, bank=bank, owners={"*": owner})
             simulation = Simulation(
-                cast(Any, client.scenario),
+                cast(Any, client.judged_by),
                 agents={**client.agents, client.seat: cast(Any, pool)},
                 episodes=tuning.play.episodes,
                 seed=0x1000000 + tuning.seed,  # beyond all seeds of demonstrations

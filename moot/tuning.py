@@ -41,6 +41,8 @@ class Client(BaseModel):
     scenario: str | dict[str, Any] | None = None
     """A shipped name, a YAML file, or a scenario written here. Played for demonstrations, unless another
     source is given, and again at the end, with other seeds."""
+    game: str | dict[str, Any] | None = None
+    """The scenario to play at the end, where that is another one."""
     seat: str | None = None
     """The seat or role that the client learns, and takes when it plays. None: every seat, for dialogues."""
     agents: dict[str, str] = {}
@@ -69,9 +71,14 @@ class Client(BaseModel):
             raise ValueError(
                 f"teacher: {given[0]} are there to learn from; leave one of the two out"
             )
-        if self.scenario is not None and self.seat is None:
+        if self.judged_by is not None and self.seat is None:
             raise ValueError("seat: missing; which seat of the scenario does the client take?")
         return self
+
+    @property
+    def judged_by(self) -> str | dict[str, Any] | None:
+        """The scenario of the games at the end; None: it plays none."""
+        return self.game if self.game is not None else self.scenario
 
 
 class Partition(BaseModel):
@@ -252,7 +259,7 @@ def _placed(tuning: Tuning, folder: Path) -> Tuning:
 
     update: dict[str, Any] = {"base": place(tuning.base)}
     update["clients"] = {
-        name: moved(client, ("scenario", "dialogues", "messages"))
+        name: moved(client, ("scenario", "game", "dialogues", "messages"))
         for name, client in tuning.clients.items()
     }
     if tuning.partition is not None:

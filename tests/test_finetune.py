@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
     "clients": {
         "ada": {
             "scenario": "bargain", "seat": "seller", "teacher": "scripted:boulware",
-            "agents": {"buyer": "scripted:linear"}, "episodes": 3,
+            "agents": {"buyer": "scripted:linear"}, "episodes": 3, "game": "used_bicycle",
         },
         "ben": {
             "scenario": "task_market", "seat": "bidder", "teacher": "scripted:markup",
@@ -69,12 +69,15 @@ def test_a_whole_fine_tuning_ends_in_a_table_and_a_folder(moot: Moot, tmp_path: 
     assert list((folder / "curves").glob("events.out.tfevents.*"))
     status, out, _ = moot("show", "run/play/federated/ada")
     assert status == 0
+    assert "used_bicycle" in out
+    status, _, err = moot("score", "run")
+    assert (status, "try run/" in err) == (2, True)
     status, out, err = moot("check", "run/play/local/ben")
     assert status == 0, err
     # What was exported is what played: seated from its folder, it says the same.
     seen = "nano?adapter=run/adapters/ada&temperature=0.3"
     again = front.simulate(
-        "bargain", agents={"seller": seen, "buyer": "scripted:linear"}, episodes=2, seed=0x1000000,
+        "used_bicycle", agents={"seller": seen, "buyer": "scripted:linear"}, episodes=2, seed=0x1000000,
         out=tmp_path / "again",
     )  # fmt: skip
     for one, other in zip(
