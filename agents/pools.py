@@ -13,7 +13,6 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from time import monotonic
-from typing import cast
 
 from ..protocols import Agent, MootError, Observation, Reply
 
@@ -21,12 +20,12 @@ from ..protocols import Agent, MootError, Observation, Reply
 def _answer(agent: Agent, observation: Observation) -> Reply:
     """The agent's reply, or the record of why there is none."""
     try:
-        reply = cast(object, agent.reply(observation))
+        reply: object = agent.reply(observation)
     except KeyboardInterrupt:
         raise
     except BaseException as e:  # also SystemExit and cancellations: they end one reply, not the run
         return Reply(error=_named(e))
-    if isinstance(reply, Reply):
+    if isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance]
         return reply
     return Reply(error=f"TypeError: returned {type(reply).__name__}, expected Reply")
 

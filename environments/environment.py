@@ -90,7 +90,7 @@ class Environment:
         agent = agent or speaker or self.agents[0]
         heard = tuple(self._heard[agent])
         standing = talk.offer
-        if standing is not None and standing.sender != agent and agent not in standing.receivers:
+        if standing is not None and agent not in (standing.sender, *standing.receivers):
             standing = None
         return Observation(
             self._briefing.get(agent) or self._brief(agent),
@@ -165,8 +165,9 @@ class Environment:
         move, receivers = fits
         content = None
         if move.content is not None:
-            content = self._typed(who, move, said)
-            if not isinstance(content, Content):
+            kind = self.world.contents.get(move.content, move.content)
+            content = said if isinstance(said, kind) else self._typed(who, move, kind, said)
+            if isinstance(content, ProtocolError):
                 return content
             wrong = self.world.check(who, content, move, receivers)
             if wrong is not None:
@@ -199,11 +200,9 @@ class Environment:
             self._heard[receiver].append(message)
         return message
 
-    def _typed(self, who: str, move: Move, content: object) -> Content | ProtocolError:
-        assert move.content is not None
-        kind = self.world.contents.get(move.content, move.content)
-        if isinstance(content, kind):
-            return content
+    def _typed(
+        self, who: str, move: Move, kind: type[Content], content: object
+    ) -> Content | ProtocolError:
         data: object = content.model_dump() if isinstance(content, BaseModel) else content
         try:
             return kind.model_validate(data, strict=True)

@@ -26,13 +26,10 @@ def play(
     `fork`). Which episodes run together never changes what is said in any of them.
     """
     waiting = iter(tables)
-    open_: dict[Ticket, Environment] = {}
-    pools: list[Pool] = []
-    for pool in seats.values():
-        if not any(pool is p for p in pools):
-            pools.append(pool)
-    asked = dict.fromkeys(map(id, pools), 0)
-    sits: dict[tuple[str, str], Pool] = {}
+    # One entry a pool, with the episodes that wait for it; seats may share one.
+    open_: dict[int, tuple[Pool, dict[Ticket, Environment]]]
+    open_ = {id(pool): (pool, {}) for pool in seats.values()}
+    sits: dict[tuple[str, str], tuple[Pool, dict[Ticket, Environment]]] = {}
     ticket = 0
 
     def ask(table: Environment) -> bool:
@@ -41,34 +38,35 @@ def play(
         if speaker is None:
             return False
         who = speaker, table.roles[speaker]
-        pool = sits.get(who)
-        if pool is None:
+        if who not in sits:
             name = next((name for name in (*who, "*") if name in seats), None)
             if name is None:
                 raise MootError(f"nobody plays {speaker!r}; seat an agent there or at '*'")
-            pool = sits[who] = seats[name]
+            sits[who] = open_[id(seats[name])]
+        pool, asked = sits[who]
         ticket += 1
-        open_[ticket] = table
-        asked[id(pool)] += 1
+        asked[ticket] = table
         pool.ask(ticket, table.observe(speaker))
         return True
 
     with _calm_collector():
         while True:
-            while len(open_) < concurrent and (table := next(waiting, None)) is not None:
-                if not ask(table):
+            room = concurrent - sum(len(asked) for _, asked in open_.values())
+            while room > 0 and (table := next(waiting, None)) is not None:
+                if ask(table):
+                    room -= 1
+                else:
                     yield table.episode()
-            if not open_:
-                return
             idle = True
-            busy = [p for p in pools if asked[id(p)]]
-            for pool in busy:
+            busy = [(pool, asked) for pool, asked in open_.values() if asked]
+            if not busy:
+                return
+            for pool, asked in busy:
                 # Nobody waits for a slow pool while another has work; else a short nap.
-                ready = pool.poll(0.05 if idle and pool is busy[-1] else 0.0)
+                ready = pool.poll(0.05 if idle and pool is busy[-1][0] else 0.0)
                 idle = idle and not ready
-                asked[id(pool)] -= len(ready)
                 for done, reply in ready:
-                    table = open_.pop(done)
+                    table = asked.pop(done)
                     table.step(reply)
                     if not ask(table):
                         yield table.episode()

@@ -31,6 +31,8 @@ ANY = "ANY"
 """As a state: the move is possible in every state."""
 SAME = "SAME"
 """As a target: the state stays (a `while_any` state leads on when its group is empty)."""
+OFFERING = frozenset({Act.PROPOSE, Act.CFP})
+"""Acts that put an offer or a call on the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,8 @@ class Conversation:
     ended: Ended | None = field(init=False)
     speaker: str | None = field(init=False)
     """Who has the floor; None when the conversation is over."""
+    own: bool = field(init=False)
+    """Whether the standing offer is the speaker's own."""
     others: Mapping[str, tuple[str, ...]] = field(init=False)
     """Agent -> all the others, in seat order."""
 
@@ -196,6 +200,7 @@ class Conversation:
         self.standing = {a: self.roles.get(a, "") for a in self.agents}
         self.others = _others(self.agents)
         self.offer, self.offers, self.messages, self.ended = None, {}, [], None
+        self.own = False
         self.speaker = self._floor()
 
     @property
@@ -204,14 +209,9 @@ class Conversation:
         deadline = self.protocol.deadline
         return None if deadline is None else deadline - len(self.messages)
 
-    @property
-    def own(self) -> bool:
-        """Whether the standing offer is the speaker's own."""
-        return self.offer is not None and self.offer.sender == self.speaker
-
     def end(self, reason: Ended) -> None:
         """Close the conversation from outside: an agent broke or forfeited."""
-        self.ended, self.speaker = reason, None
+        self.ended, self.speaker, self.own = reason, None, False
 
     def _floor(self) -> str:
         floor = self.protocol.state[self.state].floor
@@ -229,8 +229,7 @@ class Conversation:
         if self.speaker is None:
             return ()
         if self.protocol.roles is None:
-            own = self.offer is not None and self.offer.sender == self.speaker
-            return self.protocol.unnamed[self.state, own]
+            return self.protocol.unnamed[self.state, self.own]
         many = len(self.agents) > 2
         reached = [(m, self.receivers(self.speaker, m)) for m in self.moves()]
         return tuple(
@@ -254,8 +253,7 @@ class Conversation:
             floor = self.speaker
             legal = f"{floor} has the floor" if floor else f"nothing, it ended: {self.ended}"
             return ProtocolError(kind="not-your-turn", agent=agent, arrived=act, legal=legal)
-        own = self.offer is not None and self.offer.sender == agent
-        move = self.protocol.fitting[self.state, own].get((act, has_content))
+        move = self.protocol.fitting[self.state, self.own].get((act, has_content))
         if move is None:
             return self._misfit(agent, act, has_content)
         receivers = self.receivers(agent, move)
@@ -297,9 +295,9 @@ class Conversation:
         self.messages.append(message)
         act, protocol = move.act, self.protocol
         state = protocol.state[self.state]
-        if act is Act.PROPOSE or act is Act.CFP:
+        if act in OFFERING:
             self.offers[message.sender] = message
-            if act is Act.CFP or state.floor == TURN:
+            if state.floor == TURN or act is Act.CFP:
                 self.offer = message
         elif act is Act.REJECT_PROPOSAL and not isinstance(move.to, One):
             self.offer = None
@@ -308,12 +306,13 @@ class Conversation:
         if move.receiver_becomes:
             for agent in message.receivers:
                 self.standing[agent] = move.receiver_becomes
-        if isinstance(move.then, Ended):
-            self.end(move.then)
+        then = move.then
+        if type(then) is Ended:  # `isinstance` asks an enum's class, which is slow
+            self.end(then)
             return
-        if move.then != SAME:
-            self.state = move.then
-            state = protocol.state[move.then]
+        if then != SAME and then != self.state:
+            self.state = then
+            state = protocol.state[then]
         if state.while_any is not None:
             self._lead_on()
             if self.ended is not None:
@@ -322,6 +321,7 @@ class Conversation:
             self.end(Ended.LIMIT)
         else:
             self.speaker = self._floor()
+            self.own = self.offer is not None and self.offer.sender == self.speaker
 
     def _lead_on(self) -> None:
         """Leave `while_any` states whose group is empty, several at once if need be."""

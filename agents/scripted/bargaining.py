@@ -63,16 +63,15 @@ def offered(observation: Observation) -> Content | None:
 def lapse(observation: Observation) -> float:
     """Share t / T of the own turns that has passed: 0 at the first one, 1 at the last."""
     about, left = observation.about, observation.left
-    deadline, agents = about.deadline, len(about.agents)
-    if deadline is None or left is None:
-        deadline, said = HORIZON, len(observation.heard)
-    else:
-        said = deadline - left
+    if about.deadline is None or left is None:
+        return _lapse(len(observation.heard), HORIZON, len(about.agents))
+    return _lapse(about.deadline - left, about.deadline, len(about.agents))
+
+
+@lru_cache(maxsize=4096)
+def _lapse(said: int, deadline: int, agents: int) -> float:
     last = (deadline - 1 - said % agents) // agents
-    if not last:
-        return 1.0
-    share = said // agents / last
-    return share if share < 1.0 else 1.0
+    return min(said // agents / last, 1.0) if last else 1.0
 
 
 @lru_cache(maxsize=4096)

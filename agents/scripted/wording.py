@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from ...protocols import Act, Observation
 from . import phrases
-from .bargaining import field
+from .bargaining import field, offered
 
 Wording = Callable[[Observation, Act, object, int], Sequence[str]]
 """Texts for an act and its content, the best first, then shorter ones."""
@@ -70,21 +70,23 @@ def some(kind: str, count: int, total: int, style: int) -> str:
     return f"{count} {noun}"
 
 
+Counts = tuple[tuple[str, int], ...]
+"""The pairs of a dict (kind -> how many), which a cache can keep."""
+
+
 @lru_cache(maxsize=65536)
-def piles(items: tuple[tuple[str, int], ...], take: tuple[int, ...], style: int) -> tuple[str, str]:
+def piles(items: Counts, take: Counts, style: int) -> tuple[str, str]:
     """What is taken and what is left, e.g. "the book and 2 hats"; "nothing" for an empty pile."""
-    sides = (take, [n - t for (_, n), t in zip(items, take, strict=True)])
+    taken = dict(take)
+    left = {k: n - taken[k] for k, n in items}
     mine, rest = (
-        [some(k, count, n, style) for (k, n), count in zip(items, side, strict=True) if count]
-        for side in sides
+        [some(k, side[k], n, style) for k, n in items if side[k]] for side in (taken, left)
     )
     return listed(mine) if mine else "nothing", listed(rest) if rest else "nothing"
 
 
 @lru_cache(maxsize=4096)
-def splits(
-    items: tuple[tuple[str, int], ...], take: tuple[int, ...], style: int
-) -> tuple[Sequence[str], str]:
+def splits(items: Counts, take: Counts, style: int) -> tuple[Sequence[str], str]:
     """Every way to word an offer, and a short one. Offers come again and again, words seldom do."""
     mine, rest = piles(items, take, style)
     templates = phrases.SPLIT
@@ -117,12 +119,9 @@ BARE = {
 
 def _led(observation: Observation, chance: int, text: str, short: str) -> Sequence[str]:
     """An offer after an opener, if that stays short, and without; then the short form."""
-    standing = observation.standing
-    counter = standing is not None and standing.sender != observation.about.agent
-    openers = phrases.COUNTERS if counter else phrases.OPENERS
-    opener = openers[chance % len(openers)]
-    led = opener + text if len(opener) + len(text) <= SHORT else text
-    return led, text, short
+    openers = phrases.OPENERS if offered(observation) is None else phrases.COUNTERS
+    led = openers[chance % len(openers)] + text
+    return led if len(led) <= SHORT else text, text, short
 
 
 def _told(observation: Observation, chance: int, text: str) -> Sequence[str]:
@@ -142,7 +141,7 @@ def _items(observation: Observation, act: Act, content: object, chance: int) -> 
     chance, style = divmod(chance, 3)
     if act is Act.PROPOSE:
         take: Mapping[str, int] = field(content, "take")
-        texts, short = splits(tuple(items.items()), tuple([take[k] for k in items]), style)
+        texts, short = splits(tuple(items.items()), tuple(take.items()), style)
         return _led(observation, lead, texts[chance % len(texts)], short)
     if act is Act.INFORM and content is not None:
         values: Mapping[str, int] = field(content, "values")
@@ -162,7 +161,7 @@ def _items(observation: Observation, act: Act, content: object, chance: int) -> 
     bare, standing = _bare(observation, act, content, chance), observation.standing
     if act is Act.ACCEPT_PROPOSAL and standing is not None and lead < 4:
         theirs: Mapping[str, int] = field(standing.content, "take")
-        rest, mine = piles(tuple(items.items()), tuple([theirs[k] for k in items]), style)
+        rest, mine = piles(tuple(items.items()), tuple(theirs.items()), style)
         return fill(phrases.ACCEPT_SPLIT, chance, mine=mine, rest=rest), *bare
     return bare
 

@@ -111,32 +111,31 @@ class ItemGenerator(BaseModel):
             if _wanted(a, b):
                 break
         # A frame that was validated once, with other numbers: `_tables` has only sound ones.
-        frame, role = _frame(self.items, self.seats, self.deadline)
-        worth = (dict(zip(self.items, map(float, v), strict=True)) for v in (a, b))
-        values = zip(self.seats, worth, strict=True)
+        one, two = self.seats
         return changed(
-            frame,
+            _frame(self.items, self.seats, self.deadline),
             {
                 "items": dict(zip(self.items, counts, strict=True)),
-                "roles": {seat: changed(role, {"values": v}) for seat, v in values},
+                "roles": {one: _role(self.items, a), two: _role(self.items, b)},
             },
         )
 
 
 @lru_cache(maxsize=64)
-def _frame(
-    items: tuple[str, ...], seats: tuple[str, str], deadline: int
-) -> tuple[ItemScenario, ItemRole]:
-    """A scenario and a role of which only the numbers are still to be drawn."""
-    role = ItemRole(values=dict.fromkeys(items, 1.0))
+def _frame(items: tuple[str, ...], seats: tuple[str, str], deadline: int) -> ItemScenario:
+    """A scenario of which only the numbers are still to be drawn."""
     choice = ProtocolChoice(name="alternating_offers", deadline=deadline)  # pyright: ignore[reportCallIssue]
-    scenario = ItemScenario(
+    return ItemScenario(
         name="item_division",
         protocol=choice,
         items=dict.fromkeys(items, 1),
-        roles=dict.fromkeys(seats, role),
+        roles=dict.fromkeys(seats, _role(items, (1,) * len(items))),
     )
-    return scenario, role
+
+
+@lru_cache(maxsize=4096)
+def _role(items: tuple[str, ...], values: tuple[int, ...]) -> ItemRole:
+    return ItemRole(values=dict(zip(items, map(float, values), strict=True)))
 
 
 @lru_cache(maxsize=64)
@@ -170,6 +169,12 @@ def _worth(counts: Sequence[int], total: int) -> list[tuple[int, ...]]:
 
 
 @lru_cache(maxsize=4096)
+def _within(items: tuple[tuple[str, int], ...]) -> frozenset[tuple[str, int]]:
+    """Every kind with every count that may be taken of it."""
+    return frozenset((kind, count) for kind, n in items for count in range(n + 1))
+
+
+@lru_cache(maxsize=4096)
 def _splits(items: tuple[tuple[str, int], ...]) -> tuple[Split, ...]:
     """Every split, as what its sender takes."""
     names = [name for name, _ in items]
@@ -199,7 +204,7 @@ class ItemSpace:
         self._all = sum(values[k] * n for k, n in items.items())
 
     def utility(self, offer: Content, *, mine: bool) -> float:
-        worth = self._worth[self._read(cast(Split, offer).take)]
+        worth = self._worth[self._read(offer.take)]  # pyright: ignore
         return worth if mine else self._all - worth
 
     def partner(self, told: Content) -> Sequence[float]:
@@ -259,6 +264,7 @@ class ItemDivision:
     def __init__(self, scenario: ItemScenario) -> None:
         self.scenario = scenario
         self.agents = tuple(scenario.roles)
+        self._within = _within(tuple(scenario.items.items()))
         self._offer: Message | None = None
 
     @classmethod
@@ -309,13 +315,8 @@ class ItemDivision:
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         items = self.scenario.items
         if isinstance(content, Split):
-            take = content.take
-            if take.keys() == items.keys():
-                for kind, count in items.items():  # a plain loop: every offer passes here
-                    if not 0 <= take[kind] <= count:
-                        break
-                else:
-                    return None
+            if len(content.take) == len(items) and content.take.items() <= self._within:
+                return None
             legal = ", ".join(f"{k} 0 to {n}" for k, n in items.items())
             return f"take {legal}"
         values = cast(Values, content).values
