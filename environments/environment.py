@@ -70,7 +70,6 @@ class Environment:
             self.protocol, self.agents, self.roles, id=f"{scenario.name}/{episode}"
         )
         self._sees_all, self._max_text = sees_all, scenario.max_text
-        self._heard: dict[str, list[Message]] = {a: [] for a in self.agents}
         self._briefing: dict[str, Briefing] = {}
         self._errors: list[ProtocolError] = []
 
@@ -88,14 +87,15 @@ class Environment:
         talk = self.conversation
         speaker = talk.speaker
         agent = agent or speaker or self.agents[0]
-        heard = tuple(self._heard[agent])
-        standing = talk.offer
-        if standing is not None and agent not in (standing.sender, *standing.receivers):
-            standing = None
+        heard, standing = talk.messages, talk.offer
+        if len(self.agents) > 2:  # between two there are no secrets in what is said
+            heard = [m for m in heard if agent == m.sender or agent in m.receivers]
+            if standing is not None and agent not in (standing.sender, *standing.receivers):
+                standing = None
         return Observation(
             self._briefing.get(agent) or self._brief(agent),
             len(self.turns),
-            heard,
+            tuple(heard),
             talk.options() if agent == speaker else (),
             standing,
             talk.left,
@@ -195,9 +195,6 @@ class Environment:
         )
         self.world.hear(message)
         talk.say(message, move)
-        self._heard[who].append(message)
-        for receiver in receivers:
-            self._heard[receiver].append(message)
         return message
 
     def _typed(

@@ -38,12 +38,13 @@ def play(
         if speaker is None:
             return False
         who = speaker, table.roles[speaker]
-        if who not in sits:
+        sitting = sits.get(who)
+        if sitting is None:
             name = next((name for name in (*who, "*") if name in seats), None)
             if name is None:
                 raise MootError(f"nobody plays {speaker!r}; seat an agent there or at '*'")
-            sits[who] = open_[id(seats[name])]
-        pool, asked = sits[who]
+            sitting = sits[who] = open_[id(seats[name])]
+        pool, asked = sitting
         ticket += 1
         asked[ticket] = table
         pool.ask(ticket, table.observe(speaker))

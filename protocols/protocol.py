@@ -256,7 +256,7 @@ class Conversation:
         move = self.protocol.fitting[self.state, self.own].get((act, has_content))
         if move is None:
             return self._misfit(agent, act, has_content)
-        receivers = self.receivers(agent, move)
+        receivers = self.others[agent] if move.to == EVERYONE else self.receivers(agent, move)
         if to is None:
             if len(receivers) == 1 or (receivers and not isinstance(move.to, One)):
                 return move, receivers

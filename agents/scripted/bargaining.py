@@ -82,6 +82,12 @@ def at_least(space: OfferSpace, target: float) -> int:
     return bisect_left(utilities, -utilities[end - 1], key=neg)
 
 
+@lru_cache(maxsize=4096)
+def proposal(space: OfferSpace, index: int) -> Say:
+    """To offer this one of the space's offers; who concedes offers the same few again and again."""
+    return Say(Act.PROPOSE, space.offers[index])
+
+
 def conceding(beta: float, k: float = 0.0) -> Tactic:
     """A time-dependent tactic (Faratin, Sierra & Jennings 1998, RAS 24:159-182, section 4.1).
 
@@ -102,7 +108,7 @@ def conceding(beta: float, k: float = 0.0) -> Tactic:
             worth = space.utility(offer, mine=False)
             if worth >= space.utilities[index] - EPS:
                 return ACCEPT
-        return Say(Act.PROPOSE, space.offers[index])
+        return proposal(space, index)
 
     return tactic
 
