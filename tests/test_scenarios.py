@@ -83,6 +83,17 @@ def test_draws_depend_on_seed_and_episode_alone() -> None:
         assert draw(source, 6, 0) != drawn[0]
 
 
+@pytest.mark.parametrize("name", ["camp_site", "deal_or_no_deal"])
+def test_what_an_agent_does_to_what_it_is_shown_stays_in_its_episode(name: str) -> None:
+    source = load_scenario(name)
+    before = draw(source, 1, 5).model_dump()
+    shown = Environment(draw(source, 1, 5)).observe()
+    shown.private["values"].clear()
+    shown.public["items"].clear()
+    assert draw(source, 1, 5).model_dump() == before
+    assert Environment(draw(source, 1, 5)).observe().private["values"]
+
+
 def test_a_list_is_drawn_from_in_turns() -> None:
     one, two = load_scenario("camp_site"), load_scenario("used_bicycle")
     assert isinstance(one, Scenario)

@@ -283,11 +283,12 @@ class ItemDivision:
         return dict.fromkeys(self.agents, "")
 
     def public(self) -> Mapping[str, Any]:
-        return {"items": self.scenario.items}
+        # Copies: a scenario and its parts are shared by episodes, what an agent is shown is its own.
+        return {"items": dict(self.scenario.items)}
 
     def private(self, agent: str) -> Mapping[str, Any]:
         role = self.scenario.roles[agent]
-        return {"values": role.values, "no_deal": role.no_deal}
+        return {"values": dict(role.values), "no_deal": role.no_deal}
 
     def describe(self, agent: str) -> tuple[str, str]:
         role = self.scenario.roles[agent]
