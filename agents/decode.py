@@ -170,8 +170,7 @@ class Batch:
     def step(self) -> list[Row]:
         """One token for every row; returns those that are now done."""
         rows = self.rows
-        masked = [r.matcher if r.public else None for r in rows]
-        legal = self.loaded.grammars.legal(masked, self.logits.device)
+        legal = self.loaded.grammars.legal([r.mask for r in rows], self.logits.device)
         uniforms = [0.0 if r.pending else r.rng.random() for r in rows]
         drawn = draw(self.logits, legal, torch.tensor(uniforms, dtype=torch.float64), self.sampling)
         for i, row in enumerate(rows):

@@ -52,6 +52,9 @@ class LanguageOptions(BaseModel):
     """Draw from the smallest set of most probable legal tokens that holds this probability."""
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Draw from tokens at least this fraction as probable as the best one."""
+    mask: bool = True
+    """Decode under the grammar of the legal replies. Without it the model writes what it likes, and what is
+    not legal is an error in the record, told to the agent, which may try again."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Most tokens of one reply, thought not counted; its words are closed before that. None: as many
     as the longest legal reply has characters."""
@@ -280,13 +283,15 @@ class LanguagePool:
         key = observation.key
         rng = np.random.Generator(np.random.Philox(key=key.number("tokens")))
         talk = (key.seed, key.episode, key.agent)
-        return Row(ticket, talk, prompt, matcher, limit, rng, think, dropped, owner)
+        free = not self.options.mask
+        return Row(ticket, talk, prompt, matcher, limit, rng, think, dropped, owner, free)
 
     def _reply(self, row: Row) -> Reply:
         thought: str | None = None
         if row.think:
             thought = self.loaded.form.spelled(row.thought).partition(CLOSE)[0].strip()
-        spoken = row.token_ids[:-1] if row.error is None else row.token_ids
+        ended = row.error is None and row.token_ids[-1] in self.loaded.ends
+        spoken = row.token_ids[:-1] if ended else row.token_ids
         return Reply(
             raw=self.loaded.grammars.text(spoken),
             thought=thought,
@@ -294,7 +299,7 @@ class LanguagePool:
             logprobs=tuple(row.logprobs),
             prompt_tokens=len(row.prompt),
             completion_tokens=len(row.fed),
-            legal_mass=math.exp(row.log_mass),
+            legal_mass=None if row.free else math.exp(row.log_mass),
             dropped=row.dropped,
             error=row.error,
         )

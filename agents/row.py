@@ -51,6 +51,8 @@ class Row:
     dropped: int = 0
     owner: str | None = None
     """Whose adapter speaks; None: the base model."""
+    free: bool = False
+    """Whether it writes without the mask; then nobody watches what it writes before it is done."""
     phase: Phase = Phase.SPEAKING
     pending: deque[int] = field(default_factory=deque[int])
     """Tokens that come next whatever the model says."""
@@ -72,6 +74,11 @@ class Row:
     def public(self) -> bool:
         return self.phase in (Phase.SPEAKING, Phase.CLOSING)
 
+    @property
+    def mask(self) -> LLMatcher | None:
+        """What the next token is drawn under; None: any token."""
+        return self.matcher if self.public and not self.free else None
+
     def take(self, token: int, logprob: float, log_mass: float, loaded: Loaded) -> None:
         """One token more: the pending one, else the one drawn. `log_mass` as in `sampling.Drawn`."""
         if math.isnan(log_mass):
@@ -85,6 +92,9 @@ class Row:
             return self._think(token, loaded)
         self.token_ids.append(token)
         self.logprobs.append(logprob)
+        if self.free:
+            self.done = token in loaded.ends or len(self.token_ids) >= self.limit
+            return None
         self.log_mass += log_mass
         if not self.matcher.consume_token(token):
             return self.fail(f"the grammar refused a token: {self.matcher.get_error()}")

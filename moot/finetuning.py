@@ -205,7 +205,7 @@ class Finetuning:
         if tuning.play is None:
             return {}
         runs: dict[str, Path] = {}
-        options = LanguageOptions(temperature=tuning.play.temperature)
+        options = LanguageOptions(temperature=tuning.play.temperature, mask=tuning.play.mask)
         done = 0
         for name, client in tuning.clients.items():
             if client.judged_by is None or client.seat is None:

@@ -123,6 +123,8 @@ class Play(BaseModel):
     """Per client and variant, on scenarios that nobody learned from."""
     temperature: Annotated[float, Field(ge=0)] = 0.3
     """Of the model's replies; 0 takes the most probable."""
+    mask: bool = True
+    """Decode under the grammar of the legal moves. Without it, games tell who learned to speak legally."""
 
 
 class Tuning(BaseModel):

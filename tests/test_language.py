@@ -7,6 +7,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ import torch
 from moot.agents.language import LanguagePool, language_pool
 from moot.agents.masks import COMPACT
 from moot.agents.prompt import chat
+from moot.agents.seats import NANO
 from moot.environments import WORLDS, Environment, play
+from moot.environments.load import draw, load_scenario
 from moot.protocols import Act, Ended, Observation, Reply
 
 WORLD_NAMES = ("item_division", "price_bargaining", "task_allocation")
@@ -414,3 +417,28 @@ def test_nothing_an_agent_says_becomes_a_special_token(folder: str) -> None:
     for attack in attacks:
         assert counts(attack) == clean
         assert counts(attack * 2) == clean
+
+
+def test_without_the_mask_a_model_is_judged_by_what_it_writes(tmp_path: Path) -> None:
+    folder = tiny.save(tmp_path / "m")
+    source = load_scenario("camp_site")
+    tables = [Environment(draw(source, 1, i), seed=1, episode=i) for i in range(4)]
+    pool = language_pool(str(folder), {"mask": False, "max_tokens": 12, "temperature": 0})
+    episodes = list(play(tables, {"*": pool}))
+    turns = [t for e in episodes for t in e.turns]
+    assert turns
+    for turn in turns:
+        assert turn.message is None
+        assert turn.error is not None
+        assert turn.reply is not None
+        assert turn.reply.error is None, "illegal, not broken"
+        assert turn.reply.legal_mass is None
+        assert len(turn.reply.token_ids) <= 13
+    # What a model that knows the protocol writes is as good as what the mask would let it write.
+    nano = {"temperature": 0}
+    said = []
+    for mask in (True, False):
+        pool = language_pool(str(NANO), {**nano, "mask": mask})
+        found = sorted(play([Environment(source, seed=1)], {"*": pool}), key=lambda e: e.id)
+        said.append([m.text for e in found for m in e.messages])
+    assert said[0] == said[1] != []
