@@ -224,7 +224,9 @@ class LocalClients:
                 )
             self._keep(f"{name}.weight", weight)
             with torch.no_grad():
-                w = weight.mT if isinstance(layer, Conv1D) else weight  # Conv1D holds it as (in, out)
+                w = (
+                    weight.mT if isinstance(layer, Conv1D) else weight
+                )  # Conv1D holds it as (in, out)
                 if w.dtype == b.dtype:
                     w.addmm_(b.to(w.device), a.to(w.device))
                 else:  # half precision: round once, after the product

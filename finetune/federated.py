@@ -95,34 +95,10 @@ class Server:
         self.bank, self.clients, self.federation = bank, clients, federation
         self.names = list(clients.names)
         self._places = torch.tensor([bank.index(name) for name in self.names])
-        fitted = bank.fitted
-        self.adapters = (
-            Adapters(fitted.scales[self._places], torch.tensor(fitted.ranks)[self._places])
-            if isinstance(fitted, LoraLayers)
-            else None
-        )
-        for name in federation.cohorts:
-            if name not in self.names:
-                raise MootError(f"cohorts: no client {name!r}; {did_you_mean(name, self.names)}")
-            if "/" in federation.cohorts[name]:
-                raise MootError(f"cohort {federation.cohorts[name]!r}: leave out the slash")
+        self.adapters = check(bank, self.names, federation)
         self.groups = [federation.cohorts.get(name, "") for name in self.names]
-        rule = federation.rule
-        check_rule(rule, federation.settings, self.adapters, self.groups)
-        check_plan(federation)
-        sizes = {r for k, r in enumerate(getattr(fitted, "ranks", ())) if k in self._places}
-        if self.adapters is None and len(sizes) > 1 and rule != "local":
-            raise MootError(f"rule {rule} needs adapters of one size, not {sorted(sizes)}")
-        if bank.start != "same" and rule != "local":
-            raise MootError(
-                "clients that are averaged must begin alike: make the bank with start='same'"
-            )
         shared, _ = split(bank.tensors, federation.local)
-        if federation.local and self.adapters is not None and rule not in ("fedavg", "local"):
-            raise MootError(
-                f"local tensors go with rule fedavg, not {rule}, which wants all of LoRA"
-            )
-        self.shared = travelling(rule, shared)
+        self.shared = travelling(federation.rule, shared)
         """Tensors that ever change hands."""
         self.model = {n: bank.tensors[n].detach()[self._places].clone() for n in bank.tensors}
         """(clients, ...): what each is sent next."""
@@ -292,3 +268,34 @@ class Server:
         shapes = {n: tuple(x.shape) for n, x in self.model.items()}
         parts = (told, self.names, dict(self.clients.sizes), shapes, str(self.bank.spec))
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def check(bank: AdapterBank, names: Sequence[str], federation: Federation) -> Adapters | None:
+    """What a rule has to know of these clients' LoRA adapters; None for other methods.
+
+    Raises `MootError` for whatever of the settings does not fit the bank or the clients.
+    """
+    fitted, rule, local = bank.fitted, federation.rule, federation.local
+    places = torch.tensor([bank.index(name) for name in names])
+    adapters = None
+    if isinstance(fitted, LoraLayers):
+        adapters = Adapters(fitted.scales[places], torch.tensor(fitted.ranks)[places])
+    for name, cohort in federation.cohorts.items():
+        if name not in names:
+            raise MootError(f"cohorts: no client {name!r}; {did_you_mean(name, names)}")
+        if "/" in cohort:
+            raise MootError(f"cohort {cohort!r}: leave out the slash")
+    groups = [federation.cohorts.get(name, "") for name in names]
+    check_rule(rule, federation.settings, adapters, groups)
+    check_plan(federation)
+    sizes = {r for k, r in enumerate(getattr(fitted, "ranks", ())) if k in places}
+    if adapters is None and len(sizes) > 1 and rule != "local":
+        raise MootError(f"rule {rule} needs adapters of one size, not {sorted(sizes)}")
+    if bank.start != "same" and rule != "local":
+        raise MootError(
+            "clients that are averaged must begin alike: make the bank with start='same'"
+        )
+    split(bank.tensors, local)
+    if local and adapters is not None and rule not in ("fedavg", "local"):
+        raise MootError(f"local tensors go with rule fedavg, not {rule}, which wants all of LoRA")
+    return adapters

@@ -57,7 +57,8 @@ def finetune(
     err.print(
         Text(
             f"{tuning.name}: {tuning.adapter.method} on {tuning.base}, rule {federation.rule}, "
-            f"{federation.rounds} rounds, seed {tuning.seed}; into {job.folder}"
+            f"{federation.rounds} round{'s' * (federation.rounds > 1)}, seed {tuning.seed}; "
+            f"into {job.folder}"
         ),
         soft_wrap=True,
     )
@@ -84,6 +85,8 @@ def finetune(
 
 
 def _next(job: Any, variants: Any) -> None:
+    from .finetuning import moves_base
+
     path = shlex.quote(str(job.folder))
     out.print(f"\nEverything lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
     runs = variants["federated"].runs
@@ -95,7 +98,8 @@ def _next(job: Any, variants: Any) -> None:
         base = "nano" if job.tuning.base == "nano" else f"hf:{job.tuning.base}"
         spec = shlex.quote(f"{client.seat}={base}?adapter={job.folder}/adapters/{name}")
         out.print(f"  moot simulate {client.judged_by} --agents {spec}", soft_wrap=True)
-    out.print(f"  moot export {path} {name} my-adapter", soft_wrap=True)
+    how = " --merge" if moves_base(job.tuning) else ""
+    out.print(f"  moot export {path} {name} my-adapter{how}", soft_wrap=True)
     if "tensorboard" in job.tuning.trackers and (job.folder / "curves").exists():
         out.print(f"  tensorboard --logdir {path}", soft_wrap=True)
 

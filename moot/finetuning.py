@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ from .finetune.bank import AdapterBank
 from .finetune.checkpoint import Checkpoints
 from .finetune.clients import LocalClients, Watch, load_base
 from .finetune.examples import Writer
-from .finetune.federated import federate
+from .finetune.federated import check, federate
 from .finetune.rounds import Round
 from .finetune.train import evaluate
 from .lessons import Lessons, lessons
@@ -78,6 +79,7 @@ class Finetuning:
         if resume and folder is None:
             path = _latest(path, plain) or path
         self.tuning, self.folder = tuning, path
+        self._new = not path.exists()
         if (path / HEADER).exists():
             if not resume:
                 raise MootError(
@@ -101,7 +103,7 @@ class Finetuning:
     def open(cls, folder: str | Path) -> Self:
         """One that is there, to read or to export from."""
         found = cls.__new__(cls)
-        found.folder = Path(folder)
+        found.folder, found._new = Path(folder), False
         found.tuning = load_tuning(_header(found.folder)["tuning"])
         return found
 
@@ -109,11 +111,16 @@ class Finetuning:
         """Everything that is missing; variant -> how it came out, in the table's order."""
         watching = watching or Watching()
         tuning = self.tuning
-        loaded = self.load()
-        trackers = Trackers(tuning.trackers, self.folder)
-        given = lessons(
-            tuning, Writer.of(loaded, words=tuning.words), self.folder / "data", watching.says
-        )
+        try:
+            loaded = self.load()
+            self._check(loaded)
+            trackers = Trackers(tuning.trackers, self.folder)
+            writer = Writer.of(loaded, words=tuning.words)
+            given = lessons(tuning, writer, self.folder / "data", watching.says)
+        except MootError as e:
+            if e.usage and self._new:  # a mistake to correct, and to try again in the same place
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         counts = {
             n: {"train": len(given.train[n]), "held_out": len(given.held_out[n])}
             for n in given.train
@@ -154,6 +161,15 @@ class Finetuning:
         if self.tuning.checkpointing:
             bank.checkpointing()
         return bank
+
+    def _check(self, loaded: Loaded) -> None:
+        """Settings against adapters and clients, before anything is played or learned."""
+        names = list(self.tuning.clients) or ["client00", "client01"]
+        bank = self.bank(loaded, names)
+        try:
+            check(bank, names, self.tuning.federation)
+        finally:
+            bank.close()
 
     def _learned(
         self, variant: str, loaded: Loaded, given: Lessons, watching: Watching, trackers: Trackers
@@ -229,7 +245,7 @@ class Finetuning:
         return runs
 
     def _exported(self, bank: AdapterBank, given: Lessons) -> None:
-        if _moves_base(self.tuning):
+        if moves_base(self.tuning):
             return  # an adapter alone would not be the model; `moot export` writes the merged one
         for name in given.train:
             bank.export(name, self.folder / "adapters" / name, base=self.base)
@@ -296,7 +312,7 @@ def _bare(bank: AdapterBank, given: Lessons) -> dict[str, float]:
     return evaluate(bank, given.held_out, base=True)
 
 
-def _moves_base(tuning: Tuning) -> bool:
+def moves_base(tuning: Tuning) -> bool:
     return tuning.federation.rule in ("fedex", "flora") or (
         tuning.federation.settings.get("merge") in ("fedex", "flora")
     )

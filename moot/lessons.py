@@ -55,6 +55,8 @@ def lessons(
                 f"than the model's context of {writer.context} tokens"
             )
         train[name], held_out[name] = split(found, tuning.held_out, seed=tuning.seed, agent=name)
+        if not held_out[name]:
+            tell(f"{name}: one example only, so none is held out and no loss is measured")
     return Lessons(train, held_out)
 
 
@@ -68,7 +70,10 @@ def _examples(
     tuning: Tuning, name: str, client: Client, writer: Writer, folder: Path
 ) -> list[Example]:
     if client.messages is not None:
-        return from_messages(_rows(client.messages), writer)
+        try:
+            return from_messages(_rows(client.messages), writer)
+        except MootError as e:
+            raise MootError(f"{client.messages}: {e}") from None
     if client.dialogues is not None:
         episodes = list(episodes_of(client.dialogues))
     else:
@@ -169,6 +174,10 @@ def cut(labels: Sequence[str], partition: Partition, seed: int) -> dict[str, lis
 
     Dirichlet: client k's share of a label is that of its draw p_k ~ Dir(alpha) among all clients' draws.
     """
+    if partition.by != "natural" and (partition.clients or 0) > len(labels):
+        raise MootError(
+            f"partition.clients: {partition.clients} clients for {len(labels)} dialogues; want fewer"
+        )
     kinds = sorted(set(labels))
     rng = np.random.default_rng(number("partition", seed) & 0xFFFFFFFF)
     if partition.by == "natural":

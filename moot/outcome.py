@@ -28,6 +28,10 @@ METRICS = {
 }
 
 
+ENOUGH = 10
+"""Games of each client below which differences are not called anything."""
+
+
 class Result(NamedTuple):
     """One variant."""
 
@@ -139,6 +143,8 @@ def comparisons(results: Mapping[str, Result]) -> list[str]:
             verdict = (
                 "more" if found.low > 0 else "less" if found.high < 0 else "cannot be told apart"
             )
+            if found.n < ENOUGH * len(ours.games["utility"]):
+                verdict = f"too few to tell (want {ENOUGH} games a client)"
             told.append(
                 f"utility, federated minus {other}: {found.value:+.3f} "
                 f"[{found.low:+.3f}, {found.high:+.3f}]: {verdict} (paired, n = {found.n})"
@@ -156,7 +162,7 @@ def recovered(results: Mapping[str, Result]) -> float | None:
     if not {"base", "federated", "centralised"} <= results.keys():
         return None
     base, ours, best = (_loss(results[v]) for v in ("base", "federated", "centralised"))
-    if base is None or ours is None or best is None or base <= best:
+    if base is None or ours is None or best is None or base - best < 0.01 * base:
         return None
     return (base - ours) / (base - best)
 

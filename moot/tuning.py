@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .environments.load import shipped as shipped_scenarios
 from .environments.mistakes import checked
+from .finetune.aggregation import RULES
 from .finetune.methods.bottleneck import Bottleneck
 from .finetune.methods.ia3 import IA3
 from .finetune.methods.lora import LoRA
@@ -215,6 +216,9 @@ def _parsed(data: dict[str, Any], where: str, folder: Path) -> Tuning:
     if isinstance(adapter, dict):
         _check_method(cast(dict[str, Any], adapter), where)
     tuning = checked(Tuning, data, where)
+    if tuning.federation.rule not in (*RULES, "fedsb"):  # fedsb has words of its own
+        hint = did_you_mean(tuning.federation.rule, RULES)
+        raise MootError(f"{where}: federation.rule: no {tuning.federation.rule!r}; {hint}")
     for name, client in tuning.clients.items():
         if not name or name.startswith(".") or "/" in name or name == "all":
             raise MootError(

@@ -56,6 +56,7 @@ def test_a_whole_fine_tuning_ends_in_a_table_and_a_folder(moot: Moot, tmp_path: 
     for word in ("base", "local", "federated", "centralised", "utility", "held-out loss", "±"):
         assert word in out
     assert "federated minus local" in out
+    assert "too few to tell (want 10 games a client)" in out
     assert "aggregation error" in err
     assert "ada: scripted:boulware shows 3 games at seat seller" in err
     folder = tmp_path / "run"
@@ -198,10 +199,14 @@ def test_killed_anywhere_it_resumes_to_the_same_end(where: str, tmp_path: Path) 
         ({"clients": {"a": {"scenario": "bargain", "teacher": "nano"}}}, "clients.a: seat: missing"),
         ({"clients": {"a": {"dialogues": "nowhere"}}}, "clients.a.dialogues: no such file or run: nowhere"),
         ({"clients": {"../a": {"messages": "x"}}}, "want a name that can be a folder"),
-        ({"federation": {"rule": "fedavgg"}}, "no aggregation rule 'fedavgg'; did you mean 'fedavg'"),
+        ({"federation": {"rule": "fedavgg"}}, "federation.rule: no 'fedavgg'; did you mean 'fedavg'"),
         ({"federation": {"plan": {"lr": -1}}}, "federation.plan.lr: got -1"),
         ({"baselines": ["centralized"]}, "baselines.0: got \"centralized\""),
         ({"base": "no-such-model"}, "no-such-model"),
+        ({"federation": {"rule": "scaffold"}}, "rule scaffold reads"),
+        ({"federation": {"rule": "fedadam", "settings": {"lrr": 1}}}, "no setting 'lrr'; did you mean 'lr'"),
+        ({"federation": {"cohorts": {"adda": "x"}}}, "no client 'adda'; did you mean 'ada'"),
+        ({"adapter": "ia3", "federation": {"rule": "fedex"}}, "averages LoRA products"),
         ({"trackers": ["tensorbored"]}, "no 'tensorbored'; did you mean 'tensorboard'"),
         ({"held_out": 1.5}, "held_out: got 1.5"),
     ],
@@ -216,6 +221,7 @@ def test_mistakes_are_one_line_before_anything_is_learned(
     assert told in last
     assert last.startswith("moot: ")
     assert "Traceback" not in err
+    assert not (tmp_path / "run").exists(), "nothing is in the way of a second try"
 
 
 def test_a_file_that_is_no_yaml_or_not_there(moot: Moot, tmp_path: Path) -> None:
@@ -272,5 +278,7 @@ def test_partitions_give_every_dialogue_to_one_client() -> None:
     assert all(abs(c["a"] / c.total() - 0.5) < 0.15 for c in alike)
     unlike = shares(by="dirichlet", clients=10, alpha=0.05)
     assert max(c["a"] / max(c.total(), 1) for c in unlike) > 0.9
+    with pytest.raises(MootError, match="3 clients for 2"):
+        cut(["a", "b"], Partition(dialogues="x", clients=3), 0)
     two = cut(labels, Partition(dialogues="x", by="natural", clients=2), 0)
     assert list(two) == ["a", "b"]

@@ -239,7 +239,10 @@ def _state(**kinds: Tensors) -> dict[str, Tensor]:
 
 RULES: dict[str, Rule] = {
     "fedavg": Rule(fedavg, "weighted mean (McMahan et al. 2017)"),
-    "fedprox": Rule(fedavg, "weighted mean; clients add `proximal` to their loss (Li et al. 2020)"),
+    "fedprox": Rule(
+        fedavg,
+        "weighted mean; clients are pulled back, by `prox` (Li et al. 2020)",
+    ),
     "fedavgm": Rule(fedavgm, "server momentum (Hsu et al. 2019)"),
     "fedadagrad": Rule(fedadagrad, "server Adagrad (Reddi et al. 2021)"),
     "fedadam": Rule(fedadam, "server Adam (Reddi et al. 2021)"),
