@@ -45,7 +45,7 @@ def load_scenario(source: Source) -> Scenario | Template:
     else:
         path = _find(source)
         where = str(source)
-        loaded = _parsed(_read(path), where)
+        loaded = _parsed(read_yaml(path, "name, world, protocol, roles"), where)
     try:
         _playable(loaded)
     except MootError as error:
@@ -144,7 +144,8 @@ def _find(source: str | Path) -> Path:
     )
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read_yaml(path: Path, keys: str) -> dict[str, Any]:
+    """A mapping from a file that a person wrote; `keys` are some that it might have. Raises `MootError`."""
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
@@ -155,7 +156,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         line = error.object[: error.start].count(b"\n") + 1
         raise MootError(f"{path}:{line}: not UTF-8 text") from None
     if len(raw) > LARGEST:
-        raise MootError(f"{path}: larger than {LARGEST:,} bytes; is it a scenario?")
+        raise MootError(f"{path}: larger than {LARGEST:,} bytes; is it the right file?")
     try:
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -169,9 +170,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise MootError(f"{path}: not valid YAML: nested too deeply") from None
     if not isinstance(data, dict):
         what = "empty" if data is None else f"holds a {type(data).__name__}"
-        raise MootError(
-            f"{path}: {what}, want `key: value` lines (name, world, protocol, roles, ...)"
-        )
+        raise MootError(f"{path}: {what}, want `key: value` lines ({keys}, ...)")
     return cast(dict[str, Any], data)
 
 

@@ -46,6 +46,8 @@ RULES: dict[str, Rule] = {
 
 RESIDUAL = ("fedex", "flora")
 """Rules that move the base itself."""
+MERGES = ("fedit", *RESIDUAL, "flexlora")
+"""What the robust rules for LoRA may merge by."""
 WIDEST = 256
 """Widest stack of factors whose singular values are worth a round's time."""
 
@@ -116,15 +118,24 @@ def check_rule(
             raise MootError(
                 f"rule {name} needs equal ranks; with mixed ones use {', '.join(mixed)}"
             )
-    if name in RESIDUAL and len(set(groups)) > 1:
+    if moves_base(name, settings) and len(set(groups)) > 1:
         raise MootError(
             f"rule {name} moves the base that all cohorts share; use another with cohorts"
         )
     merge = settings.get("merge")
-    if merge is not None and merge not in ("fedit", "fedex", "flora", "flexlora"):
-        raise MootError(
-            f"merge {merge!r}; {did_you_mean(str(merge), ('fedit', 'fedex', 'flora', 'flexlora'))}"
-        )
+    if merge is not None and merge not in MERGES:
+        raise MootError(f"merge {merge!r}; {did_you_mean(str(merge), MERGES)}")
+
+
+def moves_base(rule: str, settings: Mapping[str, Any]) -> bool:
+    """Whether clients add a residual to their base weights, so that an adapter alone is not the model."""
+    return rule in RESIDUAL or settings.get("merge") in RESIDUAL
+
+
+def memory_of(group: str, state: Tensors) -> dict[str, Tensor]:
+    """What the rule remembers of one cohort, by the rule's own names."""
+    start = f"{group}/"
+    return {n.removeprefix(start): x for n, x in state.items() if n.startswith(start)}
 
 
 def travelling(rule: str, names: Iterable[str], number: int | None = None) -> list[str]:
@@ -159,13 +170,10 @@ def aggregate(
         before = rows_of(sent, rows)
         if not bool((weights[rows] > 0).any()):
             return Merged(before, {}, {})
-        mine = {
-            n.removeprefix(f"{group}/"): x for n, x in state.items() if n.startswith(f"{group}/")
-        }
         some = None if adapters is None else Adapters(adapters.scales[rows], adapters.ranks[rows])
         told = Local(local.steps[rows], local.travelled[rows])
         return _one(
-            rule, rows_of(uploads, rows), weights[rows], before, number, mine,
+            rule, rows_of(uploads, rows), weights[rows], before, number, memory_of(group, state),
             settings, some, told, population[rows],
         )  # fmt: skip
 

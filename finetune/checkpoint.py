@@ -71,14 +71,23 @@ class Checkpoints:
         if not places:
             return None
         place = places[-1]
+        record = self._record(place)
         try:
-            record = json.loads((place / RECORD).read_text(encoding="utf-8"))
             tensors = {g: _load(place / f"{g}.safetensors") for g in record["groups"]}
             return Found(tensors, record["rounds"], record["fingerprint"])
         except (OSError, ValueError, KeyError, SafetensorError) as e:
-            raise MootError(
-                f"{place} is damaged ({e}); delete it to go on from the round before", usage=False
-            ) from None
+            raise _damaged(place, e) from None
+
+    def rounds(self) -> list[dict[str, Any]]:
+        """All rounds so far, without the tensors. Raises `MootError` for a damaged record."""
+        places = self._all()
+        return self._record(places[-1])["rounds"] if places else []
+
+    def _record(self, place: Path) -> dict[str, Any]:
+        try:
+            return json.loads((place / RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as e:
+            raise _damaged(place, e) from None
 
     def save(self, tensors: Mapping[str, Mapping[str, Tensor]], rounds: Sequence[Any]) -> Path:
         """Write the checkpoint after the last of `rounds`. Raises `MootError`; the earlier ones stay."""
@@ -115,6 +124,12 @@ class Checkpoints:
     def _all(self) -> list[Path]:
         found = [p for p in self.folder.glob("round-*") if re.fullmatch(r"round-\d{4,}", p.name)]
         return sorted(found, key=lambda p: int(p.name.removeprefix("round-")))
+
+
+def _damaged(place: Path, e: Exception) -> MootError:
+    return MootError(
+        f"{place} is damaged ({e}); delete it to go on from the round before", usage=False
+    )
 
 
 def _load(path: Path) -> dict[str, Tensor]:

@@ -9,7 +9,6 @@ step. Clients on other machines would take the same orders.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -180,17 +179,17 @@ class LocalClients:
         """Train the personal models v beside w: the same examples, pulled to the w that was sent."""
         order = next(iter(orders.values()))
         common = self.bank.state()
-        self._swap(self.personal or dict(anchor))
+        start = self.personal or anchor
+        self.bank.load_state(start)
 
         def pulled(grads: dict[str, Tensor]) -> None:
             for n, g in grads.items():
                 g += order.ditto * (self.bank.tensors[n].detach() - anchor[n])
 
-        own = self.bank.state()
         self._train(orders, pulled, [], watch)
-        self._mend(orders, own)
+        self._mend(orders, start)
         self.personal = self.bank.state()
-        self._swap(common)
+        self.bank.load_state(common)
 
     def _mend(self, names: Iterable[str], before: Tensors) -> None:
         """A client whose numbers broke in training goes back to those it had."""
@@ -199,11 +198,6 @@ class LocalClients:
                 if not all(bool(t[k].isfinite().all()) for t in self.bank.tensors.values()):
                     for n, t in self.bank.tensors.items():
                         t[k] = before[n][k]
-
-    def _swap(self, state: Tensors) -> None:
-        with torch.no_grad():
-            for n, x in state.items():
-                self.bank.tensors[n].copy_(x)
 
     def _set(self, name: str, tensors: Tensors) -> None:
         k = self.bank.index(name)
@@ -224,9 +218,7 @@ class LocalClients:
                 )
             self._keep(f"{name}.weight", weight)
             with torch.no_grad():
-                w = (
-                    weight.mT if isinstance(layer, Conv1D) else weight
-                )  # Conv1D holds it as (in, out)
+                w = weight.mT if isinstance(layer, Conv1D) else weight  # it holds (in, out)
                 if w.dtype == b.dtype:
                     w.addmm_(b.to(w.device), a.to(w.device))
                 else:  # half precision: round once, after the product
@@ -237,11 +229,11 @@ class LocalClients:
         if not self.personal:
             return evaluate(self.bank, self.held_out)
         common = self.bank.state()
-        self._swap(self.personal)
+        self.bank.load_state(self.personal)
         try:
             return evaluate(self.bank, self.held_out)
         finally:
-            self._swap(common)
+            self.bank.load_state(common)
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """All that a resumed run needs, in groups: adapters, personal models, base weights that moved."""
@@ -287,8 +279,3 @@ def _travelled(plan: Plan, steps: int) -> float:
 
 def _mean(found: Sequence[float]) -> float | None:
     return sum(found) / len(found) if found else None
-
-
-def now() -> float:
-    """Seconds on a clock that only runs forward."""
-    return time.monotonic()

@@ -11,9 +11,10 @@ a run that was interrupted goes on from its checkpoint to the same bits.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,12 +28,13 @@ from .aggregation import (
     aggregate,
     check_rule,
     learned,
+    memory_of,
     report,
     travelling,
 )
 from .bank import AdapterBank
 from .checkpoint import Checkpoints
-from .clients import Clients, LocalClients, Order, Update, Watch, now
+from .clients import Clients, LocalClients, Order, Update, Watch
 from .examples import Example
 from .keyed import number
 from .methods.lora import LoraLayers
@@ -117,11 +119,11 @@ class Server:
             raise
 
     def _round(self, n: int, before: dict[str, float], watch: Watch | None) -> Round:
-        federation, clock = self.federation, [now()]
+        federation, clock = self.federation, [time.monotonic()]
         selected, dropped = self._select(n)
         updates = self.clients.fit({name: self._order(n, name) for name in selected}, watch)
         updates = {name: u for name, u in updates.items() if name not in dropped}
-        clock.append(now())
+        clock.append(time.monotonic())
 
         aside = self._guard(updates)
         sent = self._known(self.model)
@@ -137,11 +139,11 @@ class Server:
             )  # fmt: skip
         self.model |= {name: merged.tensors[name] for name in self.shared}
         self.memory = merged.state
-        clock.append(now())
+        clock.append(time.monotonic())
 
         self.clients.deliver({a: self._sent(a) for a in self.names}, merged.residual)
         after = self.clients.evaluate()
-        clock.append(now())
+        clock.append(time.monotonic())
         good = [a for a, w in zip(self.names, numbers(weights), strict=True) if w > 0]
         up, down = self._bytes(n, list(updates), selected, merged)
         phases = zip(("train", "aggregate", "evaluate"), clock, clock[1:], strict=False)
@@ -183,14 +185,15 @@ class Server:
         plan = federation.plan
         if federation.decay < 1:
             plan = plan.model_copy(update={"lr": plan.lr * federation.decay**n})
-        group = self.groups[k] + "/"
-        mine = {x.removeprefix(group): t for x, t in self.memory.items() if x.startswith(group)}
-        rows = [i for i, g in enumerate(self.groups) if g == self.groups[k]]
-        drift = scaffold_correction(mine) if federation.rule == "scaffold" else {}
+        group = self.groups[k]
+        row = self.groups[:k].count(group)  # the client's place among its cohort
+        drift: dict[str, Tensor] = {}
+        if federation.rule == "scaffold":
+            drift = scaffold_correction(memory_of(group, self.memory))
         return Order(
             n, self._sent(name), learned(federation.rule, self.model, n),
             travelling(federation.rule, self.shared, n), plan,
-            {x: c[rows.index(k)] for x, c in drift.items()}, federation.prox, federation.ditto,
+            {x: c[row] for x, c in drift.items()}, federation.prox, federation.ditto,
         )  # fmt: skip
 
     def _sent(self, name: str) -> dict[str, Tensor]:
@@ -249,7 +252,7 @@ class Server:
         total = sum(self.model[n][0].numel() * self.model[n].element_size() for n in tensors)
         if self.adapters is None:
             return total
-        ranks = cast("list[int]", cast(Any, self.adapters.ranks).tolist())
+        ranks = numbers(self.adapters.ranks)
         return total * ranks[self.names.index(name)] // max(ranks)
 
     def state(self) -> dict[str, dict[str, Tensor]]:

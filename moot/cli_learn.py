@@ -9,27 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 from rich.text import Text
 
 from .protocols import MootError
-from .terminal import Json, app, err, out
-
-COLUMNS = (
-    SpinnerColumn(),
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TextColumn("{task.fields[note]}"),
-    TimeRemainingColumn(),
-)
+from .terminal import COLUMNS, Json, app, err, out
 
 
 @app.command()
@@ -85,8 +69,6 @@ def finetune(
 
 
 def _next(job: Any, variants: Any) -> None:
-    from .finetuning import moves_base
-
     path = shlex.quote(str(job.folder))
     out.print(f"\nEverything lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
     runs = variants["federated"].runs
@@ -95,10 +77,9 @@ def _next(job: Any, variants: Any) -> None:
         out.print(f"  moot show {path}/play/federated/{name} --episode 0", soft_wrap=True)
     client = job.tuning.clients.get(name)
     if (job.folder / "adapters" / name).is_dir() and client and isinstance(client.judged_by, str):
-        base = "nano" if job.tuning.base == "nano" else f"hf:{job.tuning.base}"
-        spec = shlex.quote(f"{client.seat}={base}?adapter={job.folder}/adapters/{name}")
+        spec = shlex.quote(f"{client.seat}={job.spec(job.folder / 'adapters' / name)}")
         out.print(f"  moot simulate {client.judged_by} --agents {spec}", soft_wrap=True)
-    how = " --merge" if moves_base(job.tuning) else ""
+    how = " --merge" if job.moves_base else ""
     out.print(f"  moot export {path} {name} my-adapter{how}", soft_wrap=True)
     if "tensorboard" in job.tuning.trackers and (job.folder / "curves").exists():
         out.print(f"  tensorboard --logdir {path}", soft_wrap=True)
@@ -129,7 +110,9 @@ class _Bars:
         return Watching(self._says, self._step, self._round, self._game)
 
     def _says(self, words: str) -> None:
-        if words in ("base", "local", "federated", "centralised"):
+        from .tuning import VARIANTS
+
+        if words in VARIANTS:
             self.variant = words
             self.progress.reset(self.task, total=None, description=words, note="")
             err.print(Text(words, style="bold"))
@@ -175,11 +158,10 @@ def export(
     place = job.export(agent, folder, variant=variant, merge=merge)
     what = "The model" if merge else "The adapter"
     out.print(f"{what} lies in [bold]{shlex.quote(str(place))}[/bold]. Next:", soft_wrap=True)
-    base = "nano" if job.tuning.base == "nano" else f"hf:{job.tuning.base}"
-    spec = shlex.quote(f"*=hf:{place}?temperature=0.3" if merge else f"*={base}?adapter={place}")
+    spec = shlex.quote(f"*=hf:{place}?temperature=0.3" if merge else f"*={job.spec(place)}")
     client = job.tuning.clients.get(agent)
     scenario = (
-        client.scenario if client and isinstance(client.judged_by, str) else "deal_or_no_deal"
+        client.judged_by if client and isinstance(client.judged_by, str) else "deal_or_no_deal"
     )
     out.print(f"  moot simulate {scenario} --agents {spec}", soft_wrap=True)
 

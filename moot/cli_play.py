@@ -11,21 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 from rich.text import Text
 
 from .environments import Episode
 from .environments.records import Run
 from .environments.transcripts import is_transcripts, load_transcripts
 from .protocols import MootError, did_you_mean
-from .terminal import Json, app, err, notice, out
+from .terminal import COLUMNS, Json, app, err, notice, out
 
 
 @app.command()
@@ -105,16 +98,8 @@ def _watch(simulation: Any, wanted: int) -> None:
         return
     done, messages = wanted - len(simulation.missing), 0
     completed = 0
-    columns = (
-        SpinnerColumn(),
-        TextColumn("playing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=not err.is_terminal) as progress:
-        task = progress.add_task("", total=wanted, completed=done, note="")
+    with Progress(*COLUMNS, console=err, transient=not err.is_terminal) as progress:
+        task = progress.add_task("playing", total=wanted, completed=done, note="")
         for episode in simulation:
             messages += len(episode.messages)
             completed += episode.outcome.completed

@@ -30,6 +30,7 @@ from .agents.load import Loaded, load
 from .agents.seats import NANO
 from .environments.journal import failed
 from .environments.records import default_path, versions
+from .finetune.aggregation import moves_base
 from .finetune.bank import AdapterBank
 from .finetune.checkpoint import Checkpoints
 from .finetune.clients import LocalClients, Watch, load_base
@@ -41,7 +42,7 @@ from .lessons import Lessons, lessons
 from .protocols import MootError, did_you_mean
 from .simulation import Simulation
 from .trackers import Trackers
-from .tuning import Tuning, load_tuning
+from .tuning import VARIANTS, Tuning, load_tuning
 
 HEADER, CLIENTS, RESULT = "tuning.json", "clients.json", "result.json"
 
@@ -147,12 +148,21 @@ class Finetuning:
         """Folder or hub id of the base model."""
         return str(NANO) if self.tuning.base == "nano" else self.tuning.base
 
+    @property
+    def moves_base(self) -> bool:
+        """Whether federated learning changes the base too, so that `export` has to merge."""
+        return moves_base(self.tuning.federation.rule, self.tuning.federation.settings)
+
+    def spec(self, adapter: str | Path) -> str:
+        """The agent spec of the base with an adapter's folder."""
+        base = "nano" if self.tuning.base == "nano" else f"hf:{self.tuning.base}"
+        return f"{base}?adapter={adapter}"
+
     def load(self) -> Loaded:
         """The base model."""
         tuning = self.tuning
-        path = str(NANO) if tuning.base == "nano" else tuning.base
         return load(
-            path, dtype=tuning.dtype, device=tuning.device, load_in_4bit=tuning.load_in_4bit
+            self.base, dtype=tuning.dtype, device=tuning.device, load_in_4bit=tuning.load_in_4bit
         )
 
     def bank(self, loaded: Loaded, names: list[str]) -> AdapterBank:
@@ -245,7 +255,7 @@ class Finetuning:
         return runs
 
     def _exported(self, bank: AdapterBank, given: Lessons) -> None:
-        if moves_base(self.tuning):
+        if self.moves_base:
             return  # an adapter alone would not be the model; `moot export` writes the merged one
         for name in given.train:
             bank.export(name, self.folder / "adapters" / name, base=self.base)
@@ -261,10 +271,9 @@ class Finetuning:
 
         Raises `MootError` for a client or variant that is not there, and for a run that is not done.
         """
-        if variant not in ("local", "federated", "centralised"):
-            raise MootError(
-                f"variant {variant!r}; {did_you_mean(variant, ('local', 'federated', 'centralised'))}"
-            )
+        learned = [v for v in VARIANTS if v != "base"]
+        if variant not in learned:
+            raise MootError(f"variant {variant!r}; {did_you_mean(variant, learned)}")
         found = Checkpoints(self.folder / variant, "").last()
         if found is None:
             raise MootError(
@@ -312,17 +321,10 @@ def _bare(bank: AdapterBank, given: Lessons) -> dict[str, float]:
     return evaluate(bank, given.held_out, base=True)
 
 
-def moves_base(tuning: Tuning) -> bool:
-    return tuning.federation.rule in ("fedex", "flora") or (
-        tuning.federation.settings.get("merge") in ("fedex", "flora")
-    )
-
-
 def _record(folder: Path) -> None:
     """`rounds.jsonl` beside the checkpoints, from the last of them."""
-    found = Checkpoints(folder, "").last()
-    if found is not None:
-        _write(folder / "rounds.jsonl", "".join(json.dumps(r) + "\n" for r in found.rounds))
+    rounds = Checkpoints(folder, "").rounds()
+    _write(folder / "rounds.jsonl", "".join(json.dumps(r) + "\n" for r in rounds))
 
 
 def _write(path: Path, text: str) -> None:

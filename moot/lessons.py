@@ -19,6 +19,7 @@ from .environments.transcripts import episodes_of
 from .finetune.examples import Example, Writer, examples, from_messages, split, view
 from .finetune.keyed import number
 from .protocols import MootError, did_you_mean
+from .simulation import Simulation
 from .tuning import Client, Partition, Tuning
 
 Examples = dict[str, list[Example]]
@@ -91,8 +92,6 @@ def _examples(
 
 def demonstrations(tuning: Tuning, name: str, client: Client, folder: Path) -> Iterable[Episode]:
     """The teacher's games, played once and kept; the same names give the same games."""
-    from .simulation import Simulation
-
     assert client.scenario is not None
     assert client.seat is not None
     assert client.teacher is not None

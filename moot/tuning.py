@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .environments.load import read_yaml
 from .environments.load import shipped as shipped_scenarios
 from .environments.mistakes import checked
 from .finetune.aggregation import RULES
@@ -195,18 +195,8 @@ def load_tuning(source: str | Path | Mapping[str, Any]) -> Tuning:
         beside = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         hint = f"; {did_you_mean(path.name, beside)}" if beside else ""
         raise MootError(f"{path}: {what}{hint}")
-    try:
-        data: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as e:
-        raise MootError(f"{path}: {e}", usage=False) from None
-    except yaml.YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        problem = " ".join(str(getattr(e, "problem", None) or "malformed").split())
-        raise MootError(f"{path}{line}: not valid YAML: {problem}") from None
-    if not isinstance(data, dict):
-        raise MootError(f"{path}: want `key: value` lines (name, base, adapter, clients, ...)")
-    return _parsed(cast(dict[str, Any], data), str(path), path.parent)
+    data = read_yaml(path, "name, base, adapter, clients")
+    return _parsed(data, str(path), path.parent)
 
 
 def _parsed(data: dict[str, Any], where: str, folder: Path) -> Tuning:
