@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypedDict
 
-from ..protocols import Message, Observation, written
+from ..protocols import WORLD, Message, Observation, written
 
 
 class ChatTurn(TypedDict):
@@ -37,6 +37,8 @@ def chat(observation: Observation, dropped: int = 0) -> list[ChatTurn]:
             turns.append({"role": "user", "content": _heard(heard, left)})
             turns.append({"role": "assistant", "content": written(message, observation.agents)})
             heard = []
+        elif message.sender == WORLD:
+            heard.append(f"{WORLD}: {message.text}")
         else:
             heard.append(f"{message.sender}: {written(message, observation.agents)}")
         if observation.deadline is not None:

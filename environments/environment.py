@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
 from ..protocols import (
+    WORLD,
+    Act,
     Briefing,
     Content,
     Conversation,
@@ -31,7 +33,7 @@ from ..protocols import (
 )
 from .episode import Episode, Turn
 from .scenario import ProtocolChoice, Scenario
-from .world import World
+from .world import Ending, Telling, World
 from .worlds import WORLDS
 
 
@@ -69,6 +71,10 @@ class Environment:
         self.conversation = Conversation(
             self.protocol, self.agents, self.roles, id=f"{scenario.name}/{episode}"
         )
+        self._heard: list[Message] = []
+        self._tell = cast(Telling, self.world).tell if hasattr(self.world, "tell") else None
+        self._over = cast(Ending, self.world).over if hasattr(self.world, "over") else None
+        self._all_hear = len(self.agents) == 2 and self._tell is None and not self.protocol.sealed
         self._sees_all, self._max_text = sees_all, scenario.max_text
         self._briefing: dict[str, Briefing] = {}
         self._errors: list[ProtocolError] = []
@@ -87,8 +93,8 @@ class Environment:
         talk = self.conversation
         speaker = talk.speaker
         agent = agent or speaker or self.agents[0]
-        heard, standing = talk.messages, talk.offer
-        if len(self.agents) > 2:  # between two there are no secrets in what is said
+        heard, standing = self._heard, talk.offer
+        if not self._all_hear:
             heard = [m for m in heard if agent == m.sender or agent in m.receivers]
             if standing is not None and agent not in (standing.sender, *standing.receivers):
                 standing = None
@@ -115,11 +121,38 @@ class Environment:
             kept = _recordable(reply) if reply.raw is None else reply
             said, error = None, judged
             self._blame(who, error, reply)
+        told = None if said is None or self._tell is None else self._told(said) or None
         turn = trusted(
-            Turn, {"agent": who, "state": state, "message": said, "error": error, "reply": kept}
+            Turn,
+            {
+                "agent": who,
+                "state": state,
+                "message": said,
+                "error": error,
+                "reply": kept,
+                "told": told,
+            },
         )
         self.turns.append(turn)
         return turn
+
+    def _told(self, after: Message) -> tuple[Message, ...]:
+        """What the world has to tell after a message, as messages with that one's number."""
+        assert self._tell is not None
+        told = tuple(
+            Message(
+                id=after.id,
+                conversation=after.conversation,
+                sender=WORLD,
+                receivers=notice.to,
+                act=Act.INFORM,
+                content=Content.model_validate(notice.data) if notice.data else None,
+                text=notice.text,
+            )
+            for notice in self._tell()
+        )
+        self._heard += told
+        return told
 
     def _blame(self, who: str, error: ProtocolError | None, reply: Reply) -> None:
         """Take note of an illegal reply, or (without an error) of none: it may end the episode."""
@@ -193,8 +226,13 @@ class Environment:
                 "in_reply_to": talk.answers(move, who, receivers),
             },
         )
+        self._heard.append(message)
         self.world.hear(message)
         talk.say(message, move)
+        if self._over is not None and talk.ended in (None, Ended.LIMIT):
+            over = self._over()
+            if over is not None:
+                talk.end(over)
         return message
 
     def _typed(

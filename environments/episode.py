@@ -45,6 +45,8 @@ class Turn(BaseModel):
     error: ProtocolError | None = None
     reply: Reply | None = None
     """Provenance (raw text, tokens, log-probabilities); None when the message holds it all."""
+    told: tuple[Message, ...] | None = None
+    """What the world told its agents after this turn (sender `world`); None where it told nothing."""
 
 
 class Episode(BaseModel):

@@ -17,7 +17,7 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from ..protocols import Key, MootError, changed, did_you_mean
+from ..protocols import WORLD, Key, MootError, changed, did_you_mean
 from .environment import Environment
 from .mistakes import checked, explained
 from .scenario import Scenario, Template
@@ -192,7 +192,7 @@ def _unknown_world(world: object) -> str:
 def _playable(source: Scenario | Template) -> None:
     """Raise `MootError` unless an episode can begin, and every agent named has a seat."""
     scenario = draw(source)
-    nameless = next((seat for seat in scenario.roles if seat in ("", "*")), None)
+    nameless = next((seat for seat in scenario.roles if seat in ("", "*", WORLD)), None)
     if nameless is not None:
         raise MootError(f"roles: a seat cannot be called {nameless!r}")
     table = Environment(scenario)

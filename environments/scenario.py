@@ -6,7 +6,10 @@ world's generator instead and draws a new scenario for every episode.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -40,22 +43,38 @@ class ProtocolChoice(BaseModel):
         if make is None:
             raise MootError(f"unknown protocol {self.name!r}; {did_you_mean(self.name, PROTOCOLS)}")
         given: dict[str, Any] = self.model_extra or {}
-        known = make.__wrapped__.__annotations__.keys() - {"return"}
+        kinds = _parameters(make)
         for key, value in given.items():
-            if key not in known:
+            if key not in kinds:
                 raise MootError(
-                    f"protocol {self.name} has no parameter {key!r}; {did_you_mean(key, known)}"
+                    f"protocol {self.name} has no parameter {key!r}; {did_you_mean(key, kinds)}"
                 )
-            _plausible(self.name, key, value)
+            _plausible(self.name, key, kinds[key], value)
         return make(**given)
 
 
-def _plausible(name: str, key: str, value: object) -> None:
-    if key == "talk" and not isinstance(value, bool):
-        raise MootError(f"protocol {name}: talk is true or false, got {value!r}")
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    if key == "deadline" and value is not None and not whole:
-        raise MootError(f"protocol {name}: deadline is a number of messages >= 1, got {value!r}")
+@cache
+def _parameters(make: Callable[..., Protocol]) -> dict[str, Any]:
+    """Parameter of a protocol -> its type."""
+    kinds = get_type_hints(make.__wrapped__)  # pyright: ignore[reportFunctionMemberAccess]
+    return {name: kind for name, kind in kinds.items() if name != "return"}
+
+
+def _plausible(name: str, key: str, kind: Any, value: object) -> None:
+    """Raise `MootError` unless the value is one of the parameter's type; whole numbers are counts."""
+    kinds = get_args(kind) or (kind,)
+    if value is None and NoneType in kinds:
+        return
+    if get_origin(kind) is Literal:
+        if value not in kinds:
+            hint = did_you_mean(str(value), map(str, kinds))
+            raise MootError(f"protocol {name}: {key} cannot be {value!r}; {hint}")
+    elif bool in kinds:
+        if not isinstance(value, bool):
+            raise MootError(f"protocol {name}: {key} is true or false, got {value!r}")
+    elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        what = "a number of messages" if key == "deadline" else "a whole number"
+        raise MootError(f"protocol {name}: {key} is {what} >= 1, got {value!r}")
 
 
 def _choice(value: object) -> object:

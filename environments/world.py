@@ -7,8 +7,8 @@ told who speaks by the protocol and never decides that itself.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,6 +27,8 @@ class Outcome(BaseModel):
     """The agreement in the world's own terms; None when there is none."""
     utilities: dict[str, float]
     """Agent -> points of the world's score, the disagreement point when there is no deal."""
+    results: dict[str, float] = {}
+    """The world's own measures by name (revenue, collisions); scored as `result.NAME`."""
 
 
 class Solution(BaseModel):
@@ -75,8 +77,42 @@ class Generator(Protocol):
         ...
 
 
+class Notice(NamedTuple):
+    """What a world tells some of its agents: a change that no agent has told them."""
+
+    to: tuple[str, ...]
+    text: str
+    """In words, for people and language models; holds everything that `data` does."""
+    data: Mapping[str, Any] | None = None
+    """The same for programs."""
+
+
+class Telling(Protocol):
+    """A world that speaks: what it tells is heard like a message from `world`, and costs no turn."""
+
+    def tell(self) -> Sequence[Notice]:
+        """What is to be told since the last message; asked once after each."""
+        ...
+
+
+class Ending(Protocol):
+    """A world that knows when its game is over."""
+
+    def over(self) -> Ended | None:
+        """Why the episode ends with the message just heard; None while it goes on."""
+        ...
+
+
+class Drawing(Protocol):
+    """A world that can be looked at."""
+
+    def picture(self) -> str:
+        """The state now as an SVG document of its own."""
+        ...
+
+
 class World(Protocol):
-    """What `Environment` asks of a world."""
+    """What `Environment` asks of every world. It may be `Telling`, `Ending` or `Drawing` besides."""
 
     name: ClassVar[str]
     summary: ClassVar[str]

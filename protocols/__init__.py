@@ -5,6 +5,7 @@ from .check import check_protocol
 from .contract_net import contract_net
 from .errors import ContractError, MootError, did_you_mean
 from .message import (
+    WORLD,
     Act,
     Award,
     Content,
@@ -24,6 +25,7 @@ from .pool import Agent, Pool, Ticket
 from .protocol import (
     ANY,
     EVERYONE,
+    NOBODY,
     OTHER,
     SAME,
     TURN,
@@ -42,10 +44,12 @@ PROTOCOLS = {"alternating_offers": alternating_offers, "contract_net": contract_
 __all__ = [
     "ANY",
     "EVERYONE",
+    "NOBODY",
     "OTHER",
     "PROTOCOLS",
     "SAME",
     "TURN",
+    "WORLD",
     "Act",
     "Agent",
     "Award",

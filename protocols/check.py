@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from .message import Ended
-from .protocol import ANY, EVERYONE, OTHER, SAME, TURN, One, Protocol, State
+from .protocol import ANY, EVERYONE, NOBODY, OTHER, SAME, TURN, One, Protocol, State
 from .walk import Notes, broken, walk
 from .wire import rules
 
@@ -52,7 +52,9 @@ def check_protocol(protocol: Protocol, *, paths: int = 1000, seed: int = 0) -> N
 def _casts(protocol: Protocol) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
     """Seats to try, agents and their roles: two, or one to three of every role that may have many."""
     if protocol.roles is None:
-        yield ("ann", "bob"), {"ann": "", "bob": ""}
+        low, high = protocol.size
+        for n in sorted({low, min(low + 1, high or low + 1), min(low + 3, high or low + 3)}):
+            yield (agents := tuple(f"agent-{i}" for i in range(n))), dict.fromkeys(agents, "")
         return
     for several in (1, 2, 3):
         roles = [role for role, n in protocol.roles.items() for _ in range(n or several)]
@@ -65,7 +67,7 @@ def _check_table(protocol: Protocol) -> None:
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise broken(protocol, f"state {twice!r} is declared twice")
-    standings = set(protocol.roles or ())
+    standings = set(protocol.roles or ("",))
     for move in protocol.moves:
         standings |= {s for s in (move.sender_becomes, move.receiver_becomes) if s}
     for move in protocol.moves:
@@ -77,7 +79,7 @@ def _check_table(protocol: Protocol) -> None:
         if move.who not in (TURN, OTHER):
             raise broken(protocol, f"{row}: who is {move.who!r}, want TURN or OTHER")
         to = move.to.standing if isinstance(move.to, One) else move.to
-        if to != EVERYONE and to not in standings:
+        if to not in (EVERYONE, NOBODY) and to not in standings:
             raise broken(protocol, f"{row}: goes to {to!r}, which nobody ever is")
     for state in protocol.states:
         _check_state(protocol, state, names, standings)
@@ -87,13 +89,19 @@ def _check_state(protocol: Protocol, state: State, names: list[str], standings: 
     here = f"state {state.name!r}"
     if state.floor != TURN and state.floor not in standings:
         raise broken(protocol, f"{here}: the floor is {state.floor!r}'s, which nobody ever is")
+    if state.while_any is not None and state.rounds is not None:
+        raise broken(protocol, f"{here}: lasts by while_any or by rounds, not by both")
+    if state.rounds is not None and state.rounds < 1:
+        raise broken(protocol, f"{here}: lasts {state.rounds} rounds; want 1 or more")
     if state.while_any is not None and not state.then:
         raise broken(protocol, f"{here}: nothing follows when no {state.while_any} is left")
-    if isinstance(state.then, str):
-        if state.then and state.then not in names:
-            raise broken(protocol, f"{here}: leads to {state.then!r}, which is no state")
-    elif state.then and state.then[-1][0] is not None:
-        raise broken(protocol, f"{here}: its last ending must be for None, which always holds")
+    if state.rounds is not None and not state.then:
+        raise broken(protocol, f"{here}: nothing follows after {state.rounds} rounds")
+    if isinstance(state.then, tuple):
+        if state.then and state.then[-1][0] is not None:
+            raise broken(protocol, f"{here}: its last ending must be for None, which always holds")
+    elif not isinstance(state.then, Ended) and state.then not in names:
+        raise broken(protocol, f"{here}: leads to {state.then!r}, which is no state")
     rows = [(str(m.act), m.content is not None) for m in protocol.table[state.name]]
     hidden = next((row for row in rows if rows.count(row) > 1), None)
     if hidden is not None:
@@ -110,7 +118,7 @@ def _check_ways(protocol: Protocol) -> None:
             raise broken(protocol, f"state {state.name!r}: nobody can say anything there")
         ways: set[str | Ended] = {state.name if m.then == SAME else m.then for m in moves}
         if state.then:
-            ways |= {state.then} if isinstance(state.then, str) else {e for _, e in state.then}
+            ways |= set(state.ends())
         leads[state.name] = ways
     reached: set[str] = set()
     new = {protocol.states[0].name}

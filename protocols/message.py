@@ -50,6 +50,8 @@ class Act(StrEnum):
 class Ended(StrEnum):
     """Why an episode is over. Never a bool: done, cut off and broken are three different things."""
 
+    DONE = "done"
+    """The talk ran its course, or its world came to its end; the outcome tells what was achieved."""
     AGREED = "agreed"
     """The task of the talk was completed: a proposal was accepted, a contract was carried out."""
     WALKED_AWAY = "walked-away"
@@ -150,13 +152,18 @@ def _as_str(kind: type[Act], make: GetCoreSchemaHandler) -> CoreSchema:
     return cast(CoreSchema, {**make(kind), "serialization": simple_ser_schema("str")})
 
 
+WORLD = "world"
+"""Sender of what no agent said but the world tells; no seat is called so."""
+
+
 class Message(BaseModel):
     """One legal thing said. Frozen; written only by the environment, after validation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: int
-    """Number of this message in its conversation, from 0."""
+    """Number of this message in its conversation, from 0; of a notice by the world, the number of
+    the message that it follows."""
     conversation: str
     """Conversation identifier (FIPA `conversation-id`)."""
     sender: str

@@ -2,14 +2,17 @@
 
 From that one declaration come the validator (`Conversation.judge`), the legal moves that become a JSON
 Schema (`wire.py`), the rules as prompt text (`Protocol.rules`), the replay of transcripts and the
-fuzzer (`check.py`). Three ideas are enough for both bilateral and many-party protocols:
+fuzzer (`check.py`). Five ideas are enough for bilateral, many-party and simultaneous protocols:
 
 *floor*      who may speak in a state: everyone in turn (`TURN`), or those of one standing
 *standing*   what an agent is in this conversation; at first its role, changed by moves
              ("bidder" becomes "proposer" becomes "contractor")
-*while_any*  a state of the second kind lasts while anyone has that standing, then leads on
+*while_any*  a state lasts while anyone has that standing, then leads on
+*rounds*     or it lasts until everyone on its floor has spoken that many times, then leads on
+*NOBODY*     a move that no other agent hears: with `rounds=1`, all choose at once. What came of it
+             is told by the world
 
-Left out: clocks (deadlines count messages), several floors at once, nested conversations.
+Left out: clocks (deadlines count messages), several floors at once.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ OTHER = "OTHER"
 """As a mover: whoever has the floor, unless the standing offer is their own."""
 EVERYONE = "EVERYONE"
 """As receivers: all other agents."""
+NOBODY = "NOBODY"
+"""As receivers: no agent; a sealed move, which only its sender and the world know of."""
 ANY = "ANY"
 """As a state: the move is possible in every state."""
 SAME = "SAME"
@@ -67,14 +72,20 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Who has the floor here and, for a group, what follows when nobody of it is left."""
+    """Who has the floor here, and what follows when the state has lasted as long as it may."""
 
     name: str
     floor: str = TURN
     while_any: str | None = None
     """The state lasts while an agent has this standing."""
-    then: str | tuple[tuple[str | None, Ended], ...] = ()
-    """Next state, or endings in order: the first whose standing anyone has (None: always)."""
+    then: str | Ended | tuple[tuple[str | None, Ended], ...] = ()
+    """Next state, ending, or endings in order: the first whose standing anyone has (None: always)."""
+    rounds: int | None = None
+    """The state lasts until each on its floor has spoken this often, in seat order."""
+
+    def ends(self) -> tuple[str | Ended, ...]:
+        """Every state and ending that it may lead on to by itself."""
+        return tuple(e for _, e in self.then) if isinstance(self.then, tuple) else (self.then,)
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,9 @@ class Protocol:
     """The first one is where every conversation starts."""
     moves: tuple[Move, ...]
     roles: Mapping[str, int | None] | None = None
-    """Role -> how many seats (None: one or more). None: any two agents, no roles."""
+    """Role -> how many seats (None: one or more). None: no roles, as many agents as `size` says."""
+    size: tuple[int, int | None] = (2, 2)
+    """Fewest and most agents (None: no bound) of a protocol without roles."""
     deadline: int | None = None
     """Most messages in one conversation; exactly this many may be said."""
     summary: str = ""
@@ -121,17 +134,26 @@ class Protocol:
     @cached_property
     def unnamed(self) -> dict[tuple[str, bool], tuple[Option, ...]]:
         """(State, author of the standing offer?) -> options that name no receiver, as in any
-        talk between two."""
+        talk between two without roles."""
         return {
             (state, own): tuple(Option(m, ()) for m in moves)
             for own, table in ((False, self.table), (True, self.without_own))
             for state, moves in table.items()
         }
 
+    @cached_property
+    def sealed(self) -> bool:
+        """Whether anything is ever said that not everyone hears, even among two."""
+        return any(m.to == NOBODY for m in self.moves)
+
     def seats(self, agents: Sequence[str], roles: Mapping[str, str]) -> str | None:
         """None when these agents can hold this conversation, else why not."""
         if self.roles is None:
-            return None if len(agents) == 2 else f"{self.name} seats 2 agents, got {len(agents)}"
+            low, high = self.size
+            if low <= len(agents) and (high is None or len(agents) <= high):
+                return None
+            want = low if low == high else f"{low} or more" if high is None else f"{low} to {high}"
+            return f"{self.name} seats {want} agents, got {len(agents)}"
         for role, count in self.roles.items():
             have = sum(roles.get(a) == role for a in agents)
             if have != count and not (count is None and have > 0):
@@ -188,6 +210,8 @@ class Conversation:
     """Last proposal of each agent."""
     messages: list[Message] = field(init=False)
     ended: Ended | None = field(init=False)
+    spoken: int = field(init=False)
+    """Messages since the state was entered; counted where the state has `rounds`."""
     speaker: str | None = field(init=False)
     """Who has the floor; None when the conversation is over."""
     own: bool = field(init=False)
@@ -200,7 +224,7 @@ class Conversation:
         self.standing = {a: self.roles.get(a, "") for a in self.agents}
         self.others = _others(self.agents)
         self.offer, self.offers, self.messages, self.ended = None, {}, [], None
-        self.own = False
+        self.own, self.spoken = False, 0
         self.speaker = self._floor()
 
     @property
@@ -214,10 +238,19 @@ class Conversation:
         self.ended, self.speaker, self.own = reason, None, False
 
     def _floor(self) -> str:
-        floor = self.protocol.state[self.state].floor
-        if floor == TURN:
+        state = self.protocol.state[self.state]
+        if state.rounds is not None:
+            group = self._group(state)
+            return group[self.spoken % len(group)]
+        if state.floor == TURN:
             return self.agents[len(self.messages) % len(self.agents)]
-        return next(a for a in self.agents if self.standing[a] == floor)
+        return next(a for a in self.agents if self.standing[a] == state.floor)
+
+    def _group(self, state: State) -> Sequence[str]:
+        """Everyone on the floor of a state, in seat order."""
+        if state.floor == TURN:
+            return self.agents
+        return [a for a in self.agents if self.standing[a] == state.floor]
 
     def moves(self) -> tuple[Move, ...]:
         """The rows of the table that are the speaker's now."""
@@ -228,20 +261,22 @@ class Conversation:
         """What the speaker may do now; rows whose only receivers are gone are left out."""
         if self.speaker is None:
             return ()
-        if self.protocol.roles is None:
-            return self.protocol.unnamed[self.state, self.own]
         many = len(self.agents) > 2
+        if self.protocol.roles is None and not many:
+            return self.protocol.unnamed[self.state, self.own]
         reached = [(m, self.receivers(self.speaker, m)) for m in self.moves()]
         return tuple(
             Option(m, to if many and (isinstance(m.to, One) or len(to) == 1) else ())
             for m, to in reached
-            if to
+            if to or m.to == NOBODY
         )
 
     def receivers(self, agent: str, move: Move) -> tuple[str, ...]:
         """Whom this move reaches; for `One`, those of whom the sender must name one."""
         if move.to == EVERYONE:
             return self.others.get(agent, self.agents)
+        if move.to == NOBODY:
+            return ()
         standing = move.to.standing if isinstance(move.to, One) else move.to
         return tuple(a for a in self.agents if self.standing[a] == standing and a != agent)
 
@@ -260,9 +295,16 @@ class Conversation:
         if to is None:
             if len(receivers) == 1 or (receivers and not isinstance(move.to, One)):
                 return move, receivers
+            if move.to == NOBODY:
+                return move, ()
         elif to in receivers:
             return move, (to,) if isinstance(move.to, One) else receivers
-        legal = ", ".join(receivers) or f"not {act}: nobody is left to hear it"
+        nobody = (
+            "no `to`: nobody hears it"
+            if move.to == NOBODY
+            else f"not {act}: nobody is left to hear it"
+        )
+        legal = ", ".join(receivers) or nobody
         return ProtocolError(kind="bad-receiver", agent=agent, arrived=repr(to), legal=legal)
 
     def _misfit(self, agent: str, act: str, has_content: bool) -> ProtocolError:
@@ -295,7 +337,7 @@ class Conversation:
         self.messages.append(message)
         act, protocol = move.act, self.protocol
         state = protocol.state[self.state]
-        if act in OFFERING:
+        if act in OFFERING and message.receivers:
             self.offers[message.sender] = message
             if state.floor == TURN or act is Act.CFP:
                 self.offer = message
@@ -310,10 +352,11 @@ class Conversation:
         if type(then) is Ended:  # `isinstance` asks an enum's class, which is slow
             self.end(then)
             return
+        self.spoken += 1
         if then != SAME and then != self.state:
-            self.state = then
+            self.state, self.spoken = then, 0
             state = protocol.state[then]
-        if state.while_any is not None:
+        if state.while_any is not None or state.rounds is not None:
             self._lead_on()
             if self.ended is not None:
                 return
@@ -324,14 +367,27 @@ class Conversation:
             self.own = self.offer is not None and self.offer.sender == self.speaker
 
     def _lead_on(self) -> None:
-        """Leave `while_any` states whose group is empty, several at once if need be."""
+        """Leave states that have lasted as long as they may, several at once if need be."""
+        passed: set[str] = set()
         while True:
             state = self.protocol.state[self.state]
-            if state.while_any is None or state.while_any in self.standing.values():
+            if state.while_any is not None:
+                over = state.while_any not in self.standing.values()
+            else:
+                # A floor on which nobody stands has had all its rounds.
+                rounds = state.rounds
+                over = rounds is not None and self.spoken >= rounds * len(self._group(state))
+            if not over:
                 return
-            if isinstance(state.then, str):
-                self.state = state.then
-                continue
-            have = set(self.standing.values())
-            self.end(next(end for name, end in state.then if name is None or name in have))
-            return
+            if state.name in passed:  # round and round, and nobody is left to speak
+                self.end(Ended.DONE)
+                return
+            passed.add(state.name)
+            if isinstance(state.then, Ended):
+                self.end(state.then)
+                return
+            if isinstance(state.then, tuple):
+                have = set(self.standing.values())
+                self.end(next(end for name, end in state.then if name is None or name in have))
+                return
+            self.state, self.spoken = state.then, 0

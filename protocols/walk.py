@@ -221,7 +221,9 @@ def _say(
         content=None if move.content is None else Content(),
         in_reply_to=talk.answers(move, speaker, receivers),
     )
-    if move.act in (Act.ACCEPT_PROPOSAL, Act.REJECT_PROPOSAL):
+    # Where one of many accepts, the proposal still awaits the others.
+    one_of_many = move.act == Act.ACCEPT_PROPOSAL and len(receivers) > 1
+    if move.act in (Act.ACCEPT_PROPOSAL, Act.REJECT_PROPOSAL) and not one_of_many:
         for receiver in receivers:
             unanswered.pop(receiver, None)
     elif move.act == Act.PROPOSE:

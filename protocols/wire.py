@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from .message import Message, ProtocolError, Reply
-from .protocol import Move, One, Option, Protocol
+from .protocol import NOBODY, Move, One, Option, Protocol
 
 SchemaOf = Callable[[Move, str | None], dict[str, Any] | None]
 
@@ -106,6 +106,8 @@ def rules(protocol: Protocol, role: str, explain: Callable[[Move], str], many: b
             to = f' "to": one {move.to.standing};'
         elif many and (protocol.roles or {}).get(str(move.to)) == 1:
             to = f' "to": the {move.to};'
+        elif move.to == NOBODY:
+            to = " sealed;"
         content = f" content {explain(move)};" if move.content is not None else ""
         lines.append(f'- "{move.act}":{to}{content} {move.says}.')
     return "\n".join(lines)
