@@ -15,7 +15,7 @@ never imports torch. What opens adapters is given by the caller, since the bank 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import parse_qsl
@@ -23,7 +23,7 @@ from weakref import finalize
 
 from ..protocols import Agent, MootError, Pool, did_you_mean
 from .pools import ScriptedPool, ThreadPool
-from .scripted.strategies import STRATEGIES
+from .scripted import players
 
 if TYPE_CHECKING:
     from .adapters import Opener
@@ -41,6 +41,10 @@ KINDS = {
 Spec = str | Agent | Pool
 
 
+def _any_world(world: str) -> bool:
+    return True
+
+
 class Seat(NamedTuple):
     """Who plays, and how the record names it."""
 
@@ -49,6 +53,8 @@ class Seat(NamedTuple):
     sees_all: bool = False
     human: bool = False
     """A person at this terminal: one dialogue at a time, and nothing else on the screen."""
+    plays: Callable[[str], bool] = _any_world
+    """Whether it knows what to do in the world of this name."""
 
 
 class _Words(NamedTuple):
@@ -110,7 +116,7 @@ def _seat(spec: Spec) -> Seat | _Words:
         return Seat(spec, human_pool(), human=True)
     if kind in KINDS:
         raise MootError(f"agent {spec!r} is incomplete; write {KINDS[kind].split(',')[0]}")
-    if head in STRATEGIES:
+    if head in players.names():
         raise MootError(f"unknown agent {spec!r}; did you mean 'scripted:{head}'?")
     raise MootError(f"unknown agent {spec!r}; {did_you_mean(kind, KINDS)}")
 
@@ -163,12 +169,10 @@ def _own(agent: Agent | Pool) -> Seat:
 
 
 def _scripted(spec: str, name: str, options: Mapping[str, str]) -> Seat:
-    if name not in STRATEGIES:
-        raise MootError(f"unknown strategy {name!r}; {did_you_mean(name, STRATEGIES)}")
+    agent = players.Scripted(name)
     if options:
         raise MootError(f"agent {spec!r}: scripted agents have no options; write scripted:{name}")
-    agent = STRATEGIES[name]()
-    return Seat(spec, ScriptedPool(agent), bool(getattr(agent, "sees_all", False)))
+    return Seat(spec, ScriptedPool(agent), agent.sees_all, plays=agent.plays)
 
 
 def _remote(spec: str, name: str, options: Mapping[str, str]) -> Pool:

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple, cast
 from pydantic import ValidationError
 
 from ..protocols import Act, ContractError, Ended, Reply
+from ..protocols.schemas import Mood, fits, forbidden, legal_reply, sample
 from .bounds import check_outcome
 from .environment import Environment
 from .episode import Episode
 from .load import Source, draw, load_scenario
 from .play import fork, replay, said
 from .scenario import Scenario, Template
-from .schemas import Mood, fits, forbidden, legal_reply, sample
 from .worlds import WORLDS
 
 LONGEST = 10_000

@@ -43,9 +43,10 @@ class Solution(BaseModel):
     transfer: bool = False
     """Utility moves freely between agents by payments: a deal is efficient when its sum is maximal."""
     max_joint: float
-    """Largest sum of utilities over all deals."""
+    """Largest sum of utilities over all deals; infinite where nobody knows."""
     max_nash: float
-    """Largest product of gains over the disagreement point, over deals where everyone gains."""
+    """Largest product of gains over the disagreement point, over deals where everyone gains; infinite
+    where nobody knows."""
     zone: tuple[float, float] | None = None
     """Price bargaining: lowest and highest price that both accept; None when there is none."""
     best: dict[str, Any] | None = None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from inspect import getdoc
-
-from .agents.scripted.strategies import STRATEGIES
+from .agents.scripted.players import names
 from .agents.seats import KINDS as AGENT_KINDS
 from .environments import WORLDS
 from .environments.load import shipped
@@ -34,7 +32,7 @@ def catalogue(kind: str) -> dict[str, str]:
         case "environments":
             return {name: world.summary for name, world in WORLDS.items()}
         case "agents":
-            scripted = {f"scripted:{name}": _first_line(make) for name, make in STRATEGIES.items()}
+            scripted = {f"scripted:{name}": summary for name, summary in names().items()}
             others = {
                 k: v.partition(", ")[2] or v for k, v in AGENT_KINDS.items() if k != "scripted"
             }
@@ -47,7 +45,3 @@ def catalogue(kind: str) -> dict[str, str]:
             return {name: rule.summary for name, rule in RULES.items()}
         case _:
             return {name: metric.summary for name, metric in METRICS.items()}
-
-
-def _first_line(thing: object) -> str:
-    return (getdoc(thing) or "").partition("\n")[0]

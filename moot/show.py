@@ -6,6 +6,7 @@ Text from models is never read as markup.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any, cast
 
 from rich.console import Console, Group, RenderableType
@@ -52,7 +53,12 @@ def _title(episode: Episode) -> Text:
         "  ",
         (str(episode.ended), "green" if outcome.completed else "yellow"),
         f"  {points}",
-        (f"  (together at most {solution.max_joint:.4g})", "dim"),
+        (
+            f"  (together at most {solution.max_joint:.4g})"
+            if isfinite(solution.max_joint)
+            else "",
+            "dim",
+        ),
     )
     if episode.why:
         title.append(f"\n    {episode.why}", style="red")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .agents.scripted.players import unplayed
 from .agents.seats import Seat, Spec, seat_all
 from .environments import WORLDS, Environment, Episode, Scenario, Template, play
 from .environments.load import draw, load_scenario
@@ -50,6 +51,9 @@ class Simulation:
                 raise MootError(f"{what}: got {number}, want a number >= 1")
         first = draw(self.source, seed, 0)
         self.seats = seat_all(_specs(first, agents or {}), _open)
+        for seat in self.seats.values():
+            if not seat.plays(first.world):
+                raise MootError(unplayed(seat.spec.partition(":")[2], first.world))
         self.human = any(seat.human for seat in self.seats.values())
         """A person is at the terminal: one dialogue at a time, and no progress bar beside it."""
         self.concurrent = 1 if self.human else concurrent

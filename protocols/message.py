@@ -135,8 +135,20 @@ class Preferences(Content):
     """Slot in a protocol table: what an agent says it values. A claim; nothing makes it true."""
 
 
+class Choice(Content):
+    """Slot in a protocol table: what an agent chooses for itself (an action, a ballot, a verdict)."""
+
+
+class Question(Content):
+    """Slot in a protocol table: what is asked."""
+
+
+class Answer(Content):
+    """Slot in a protocol table: what is told, asked for or not. A claim; nothing makes it true."""
+
+
 class Task(Content):
-    """Slot in a protocol table: what a call for proposals announces."""
+    """Slot in a protocol table: what is asked to be done, by a request or a call for proposals."""
 
 
 class Award(Content):

@@ -30,7 +30,7 @@ from moot.environments import (
 from moot.environments import check as checking
 from moot.environments.check import check_environment
 from moot.environments.load import draw, load_scenario
-from moot.environments.schemas import fits, forbidden, legal_reply, sample
+from moot.protocols.schemas import fits, forbidden, legal_reply, sample
 from moot.environments.worlds.item_division import ItemDivision, ItemScenario, ItemSpace
 from moot.environments.worlds.price_bargaining import (
     Limit,

@@ -14,8 +14,8 @@ from pathlib import Path
 from moot.environments import WORLDS, Environment, Template
 from moot.environments.check import MOODS
 from moot.environments.load import draw
-from moot.environments.schemas import legal_reply
 from moot.protocols import Reply
+from moot.protocols.schemas import legal_reply
 
 HERE = Path(__file__).parent
 EPISODES = 8

@@ -12,7 +12,8 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, cast
 
-from ..protocols import Act, Ended, Observation, Reply
+from .message import Act, Ended, Reply
+from .observation import Observation
 
 Schema = Mapping[str, Any]
 KNOWN = {
