@@ -1,17 +1,24 @@
 """Scores with their intervals, for agents and people alike."""
 
+from .compare import compare
+from .differences import Comparison, Difference
 from .metrics import METRICS, Metric
 from .scores import Score, Scores, merged, score, score_path, score_paths
-from .table import table
+from .table import comparison_table, shortest, table
 
 __all__ = [
     "METRICS",
+    "Comparison",
+    "Difference",
     "Metric",
     "Score",
     "Scores",
+    "compare",
+    "comparison_table",
     "merged",
     "score",
     "score_path",
     "score_paths",
+    "shortest",
     "table",
 ]

@@ -7,12 +7,14 @@ What the names mean in words, and where they mislead: `docs/metrics.md`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
+from typing import cast
 
 from ..environments import WORLDS, Episode, Solution
-from ..protocols import Ended, Reply
+from ..protocols import Ended, MootError, Reply, did_you_mean
 from .statistics import Part
 
 
@@ -82,7 +84,7 @@ def joint_share(seen: Seen) -> Part | None:
     if not seen.utilities:
         return None
     most = seen.solution.max_joint
-    if most <= max(sum(seen.solution.disagreement), 0.0) + 1e-9:
+    if most <= max(sum(seen.solution.disagreement), 0.0) + 1e-9 or most == inf:
         return None
     return sum(seen.utilities) / most, 1
 
@@ -90,7 +92,7 @@ def joint_share(seen: Seen) -> Part | None:
 def nash_ratio(seen: Seen) -> Part | None:
     """prod_a (u_a - d_a)+ / its maximum over deals (Nash 1950), d the disagreement point. Unscored where
     no deal gives everyone a gain."""
-    if not seen.utilities or seen.solution.max_nash <= 1e-9:
+    if not seen.utilities or not 1e-9 < seen.solution.max_nash < inf:
         return None
     return seen.solution.nash(seen.utilities) / seen.solution.max_nash, 1
 
@@ -141,6 +143,9 @@ def broken(seen: Seen) -> Part:
     """Episodes that an agent's program ended (it raised, hung, lost its server)."""
     return float(seen.episode.ended is Ended.BROKEN), 1
 
+
+SEAT, RESULT = "utility.", "result."
+"""Prefixes of the metrics that episodes bring along: points of each seat, results of the world's own."""
 
 SHARE, ANY, COUNT = (0.0, 1.0), (None, None), (0.0, None)
 METRICS: dict[str, Metric] = {
@@ -200,3 +205,41 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }  # fmt: skip
+
+
+def parts(seen: Seen, metrics: Mapping[str, Metric]) -> dict[str, Part]:
+    """What an episode adds to each of these metrics, to its seats' and to the world's own results."""
+    found: dict[str, Part] = {}
+    for name, metric in metrics.items():
+        part = metric.part(seen)
+        if part is not None:
+            found[name] = part
+    outcome = seen.episode.outcome
+    for agent, points in outcome.utilities.items():
+        found[SEAT + agent] = points, 1
+    for name, value in getattr(outcome, "results", {}).items():
+        found[RESULT + name] = value, 1
+    return found
+
+
+def described(name: str, metrics: Mapping[str, Metric]) -> Metric:
+    """The metric of this name, those that episodes bring along included. Raises KeyError."""
+    if name.startswith(SEAT):
+        return Metric(name, f"points of {name.removeprefix(SEAT)}", "points", ANY, utility)
+    if name.startswith(RESULT):
+        return Metric(
+            name, f"{name.removeprefix(RESULT)}, as the world counts it", "", ANY, utility
+        )
+    return metrics[name]
+
+
+def chosen(metrics: Mapping[str, Metric] | Iterable[str]) -> Mapping[str, Metric]:
+    """Metrics by their names. Raises `MootError` for a name that there is not."""
+    if isinstance(metrics, Mapping):
+        return cast(Mapping[str, Metric], metrics)
+    found: dict[str, Metric] = {}
+    for name in metrics:
+        if name not in METRICS:
+            raise MootError(f"no metric {name!r}; {did_you_mean(name, METRICS)}")
+        found[name] = METRICS[name]
+    return found

@@ -15,11 +15,8 @@ from typing import Any
 from ..environments import Episode
 from ..environments.records import Run
 from ..environments.transcripts import episodes_of
-from .metrics import ANY, METRICS, Metric, Seen, utility
-from .statistics import Part, Ratios, interval, unanimous
-
-SEAT = "utility."
-"""Prefix of the metrics per seat, present when all episodes have the same seats."""
+from .metrics import METRICS, RESULT, SEAT, Metric, Seen, chosen, described, parts
+from .statistics import Ratios, interval, unanimous
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +42,14 @@ class Score:
 
 
 class Scores:
-    """The scores of a set of episodes, which may still grow."""
+    """The scores of a set of episodes, which may still grow.
 
-    def __init__(self, source: str = "") -> None:
-        self.source = source
+    `metrics` (default: all) maps names to what is scored. The points of each seat (`utility.SEAT`) are
+    there while all episodes have the same seats, the world's own results (`result.NAME`) where it has any.
+    """
+
+    def __init__(self, source: str = "", metrics: Mapping[str, Metric] = METRICS) -> None:
+        self.source, self.metrics = source, metrics
         """Where the episodes came from."""
         self.episodes = 0
         self.ended: Counter[str] = Counter()
@@ -60,24 +61,18 @@ class Scores:
 
     def add(self, episode: Episode) -> None:
         """Count one more episode."""
-        seen = Seen(episode)
-        parts: dict[str, Part] = {}
-        for name, metric in METRICS.items():
-            part = metric.part(seen)
-            if part is not None:
-                parts[name] = part
+        found = parts(Seen(episode), self.metrics)
         seats = tuple(sorted(episode.scenario.roles))
-        if len(self._seats | {seats}) == 1:
-            for agent, points in episode.outcome.utilities.items():
-                parts[SEAT + agent] = points, 1
+        if len(self._seats | {seats}) > 1:
+            found = {name: part for name, part in found.items() if not name.startswith(SEAT)}
         self._seats.add(seats)
         self.episodes += 1
         self.ended[str(episode.ended)] += 1
-        self._ratios.add(_key(episode), parts)
+        self._ratios.add(_key(episode), found)
 
     def merge(self, other: Scores) -> Scores:
         """The scores of both sets together; neither is changed."""
-        both = Scores(", ".join(s for s in (self.source, other.source) if s))
+        both = Scores(", ".join(s for s in (self.source, other.source) if s), self.metrics)
         both.episodes = self.episodes + other.episodes
         both.ended = self.ended + other.ended
         both.notices = self.notices + other.notices
@@ -87,12 +82,10 @@ class Scores:
 
     def __getitem__(self, name: str) -> Score:
         """One score by the metric's name; KeyError for a name that these episodes do not have."""
-        if name.startswith(SEAT):
-            metric = Metric(name, f"points of {name.removeprefix(SEAT)}", "points", ANY, utility)
-            if len(self._seats) != 1 or name not in self._ratios.sums:
-                raise KeyError(name)
-        else:
-            metric = METRICS[name]
+        own = name.startswith((SEAT, RESULT))
+        if own and (name not in self._ratios.sums or (name.startswith(SEAT) and not self._same)):
+            raise KeyError(name)
+        metric = described(name, self.metrics)
         top, bottom, counted = self._ratios.sums.get(name, (0.0, 0.0, 0))
         value = top / bottom if bottom else None
         if value is None:
@@ -112,9 +105,16 @@ class Scores:
         )
 
     def __iter__(self) -> Iterator[Score]:
-        """All scores, those of no episode included, in the order of `METRICS`, then by seat."""
-        seats = [SEAT + a for a in next(iter(self._seats))] if len(self._seats) == 1 else []
-        return (self[name] for name in (*METRICS, *(s for s in seats if s in self._ratios.sums)))
+        """All scores, those of no episode included, in the order of the metrics, then seats, results."""
+        seats = [SEAT + a for a in next(iter(self._seats))] if self._same else []
+        own = [s for s in seats if s in self._ratios.sums]
+        own += sorted(s for s in self._ratios.sums if s.startswith(RESULT))
+        return (self[name] for name in (*self.metrics, *own))
+
+    @property
+    def _same(self) -> bool:
+        """Whether all episodes have the same seats."""
+        return len(self._seats) == 1
 
     def data(self) -> dict[str, Any]:
         """For JSON: `metrics.NAME.value`, `.n`, `.ci`, `.unscored`; `episodes`; `ended`; `source`."""
@@ -133,25 +133,33 @@ class Scores:
         )
 
 
-def score(played: Run | str | Path | Iterable[Episode], source: str = "") -> Scores:
-    """Score a run, what lies at a path, or episodes as they come. Raises `MootError`."""
+def score(
+    played: Run | str | Path | Iterable[Episode],
+    source: str = "",
+    *,
+    metrics: Mapping[str, Metric] | Iterable[str] = METRICS,
+) -> Scores:
+    """Score a run, what lies at a path, or episodes as they come.
+
+    `metrics`: names of some, or a mapping with metrics of your own. Raises `MootError`.
+    """
+    wanted = chosen(metrics)
+    notices: list[str] = []
     if isinstance(played, str | Path):
-        return score_path(played)
-    if isinstance(played, Run):
-        played, source = played.episodes(), source or str(played.path)
-    scores = Scores(source)
+        played, source = episodes_of(played, notices), source or str(played)
+    elif isinstance(played, Run):
+        played, source = played.episodes(notices), source or str(played.path)
+    scores = Scores(source, wanted)
     for episode in played:
         scores.add(episode)
+    scores.notices = notices
     return scores
 
 
 def score_path(path: str | Path) -> Scores:
     """Score a run folder, an `episodes.jsonl` or a file of human dialogues. Raises `MootError` when it
     is none of these."""
-    notices: list[str] = []
-    scores = score(episodes_of(path, notices), str(path))
-    scores.notices = notices
-    return scores
+    return score(path)
 
 
 def score_paths(paths: Iterable[str | Path]) -> dict[str, Scores]:

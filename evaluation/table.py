@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.table import Table
 
+from .differences import Comparison
 from .scores import Score, Scores
 
 
@@ -34,6 +36,39 @@ def table(parts: Mapping[str, Scores]) -> Table:
         cells = [_found(scores, name) for scores in parts.values()]
         grid.add_row(name, *(f"{number(s)} {interval(s)}" if s else "-" for s in cells))
     return grid
+
+
+def comparison_table(found: Comparison) -> Table:
+    """One row a metric: both values, the difference with its interval, test and effect size. What
+    differs stands first."""
+    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
+    grid.caption = "p is Holm's over these metrics; d is in standard deviations of single episodes"
+    grid.add_column("metric")
+    for title in (*found.names, "difference [95 %]", "p", "d", "n"):
+        grid.add_column(title, justify="right", no_wrap=title not in found.names)
+    for d in sorted(found.differences, key=lambda d: not d.told_apart):
+        size = max(abs(d.one), abs(d.two))
+        ci = "" if d.ci is None else f" [{_short(d.ci[0], size)}, {_short(d.ci[1], size)}]"
+        grid.add_row(
+            d.name,
+            _short(d.one, size),
+            _short(d.two, size),
+            f"{'+' if d.difference > 0 else ''}{_short(d.difference, size)}{ci}",
+            "<0.001" if d.adjusted < 0.001 else f"{d.adjusted:.3f}",
+            "" if d.effect is None else f"{d.effect:+.2f}",
+            f"{d.n[0]:,}" if d.n[0] == d.n[1] else f"{d.n[0]:,}/{d.n[1]:,}",
+            style="bold" if d.told_apart else "",
+        )
+    return grid
+
+
+def shortest(paths: Sequence[Path]) -> list[str]:
+    """The shortest endings of the paths that still tell them apart; whole where none does."""
+    for parts in range(1, max(len(p.parts) for p in paths) + 1):
+        names = ["/".join(p.parts[-parts:]) for p in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(p) for p in paths]
 
 
 def number(score: Score) -> str:

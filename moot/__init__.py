@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .environments.load import draw, load_scenario
     from .environments.records import Run
     from .environments.transcripts import load_scenarios, load_transcripts
-    from .evaluation import score, score_path, table
+    from .evaluation import compare, score, score_path, table
     from .finetune.bank import AdapterBank
     from .finetune.examples import Writer, examples, from_messages
     from .finetune.federated import federate
@@ -39,7 +39,7 @@ _HOME = {
     "environments.load": ("draw", "load_scenario"),
     "environments.records": ("Run",),
     "environments.transcripts": ("load_scenarios", "load_transcripts"),
-    "evaluation": ("score", "score_path", "table"),
+    "evaluation": ("compare", "score", "score_path", "table"),
     "finetune.bank": ("AdapterBank",),
     "finetune.examples": ("Writer", "examples", "from_messages"),
     "finetune.federated": ("federate",),
@@ -87,6 +87,7 @@ __all__ = [
     "Writer",
     "check_environment",
     "check_protocol",
+    "compare",
     "draw",
     "evaluate",
     "examples",

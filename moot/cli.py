@@ -1,4 +1,4 @@
-"""The command line: the commands of `cli_play` and `cli_learn` on one application, and how they end.
+"""The command line: the commands of the `cli_*` modules on one application, and how they end.
 
 Every mistake of a user is one line on stderr: exit status 2 for what was asked, 1 for what failed.
 """
@@ -10,11 +10,11 @@ import sys
 
 import typer
 
-from . import cli_learn, cli_play
+from . import cli_compare, cli_learn, cli_play
 from .protocols import MootError
 from .terminal import app, fail
 
-__all__ = ["cli_learn", "cli_play", "main"]
+__all__ = ["cli_compare", "cli_learn", "cli_play", "main"]
 
 
 def main() -> None:

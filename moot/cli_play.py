@@ -144,23 +144,15 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score runs and human dialogues with the same code."""
-    from .evaluation import score_paths, table
+    from .evaluation import score_paths, shortest, table
 
     results = score_paths(paths)
     if as_json:
         documents = [{"source": path, **scores.data()} for path, scores in results.items()]
         print(json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False))
         return
-    out.print(table(dict(zip(_short([Path(p) for p in results]), results.values(), strict=True))))
-
-
-def _short(paths: list[Path]) -> list[str]:
-    """The shortest endings of the paths that still tell them apart."""
-    for parts in range(1, max(len(p.parts) for p in paths) + 1):
-        names = ["/".join(p.parts[-parts:]) for p in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [str(p) for p in paths]
+    names = shortest([Path(p) for p in results])
+    out.print(table(dict(zip(names, results.values(), strict=True))))
 
 
 @app.command()
