@@ -93,7 +93,7 @@ def made(text: str) -> str:
 
 def main() -> None:
     stale = 0
-    for page in sorted(DOCS.glob("*.md")):
+    for page in sorted(DOCS.rglob("*.md")):
         text = page.read_text(encoding="utf-8")
         fresh = made(text)
         if fresh != text:
