@@ -16,7 +16,7 @@ from moot.tuning import load_tuning
 
 ROOT = Path(__file__).parents[1]
 HUMAN = ROOT.parent / "shared" / "data" / "deal_or_no_deal" / "dialogues.jsonl.gz"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path, language: str) -> list[str]:
