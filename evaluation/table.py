@@ -7,7 +7,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from .cross import Cross
 from .differences import Comparison
+from .paired import Estimate
 from .scores import Score, Scores
 
 
@@ -60,6 +62,38 @@ def comparison_table(found: Comparison) -> Table:
             style="bold" if d.told_apart else "",
         )
     return grid
+
+
+def cross_table(found: Cross) -> Table:
+    """Points of the row beside the column, self-play on the diagonal, then how strong the row is."""
+    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
+    grid.caption = (
+        f"points of the row beside the column, both seatings, ± half the 95 % interval over "
+        f"{found.units} {found.unit}s; (self-play); strength: Elo-scaled Bradley-Terry"
+    )
+    grid.add_column("", no_wrap=True)
+    names = [s.name for s in found.standings]
+    for name in (*names, "all others", "strength [95 %]"):
+        grid.add_column(name, justify="right")
+    for s in found.standings:
+        cells: list[str] = []
+        for other in names:
+            cell = _half(found.cells.get((s.name, other)))
+            cells.append(f"({cell})" if other == s.name else cell)
+        rating = "-"
+        if s.elo is not None:
+            rating = f"{s.elo.value:.0f} [{s.elo.low:.0f}, {s.elo.high:.0f}]"
+        grid.add_row(s.name, *cells, _half(s.crossed), rating)
+    return grid
+
+
+def _half(estimate: Estimate | None) -> str:
+    """The value and half the width of its interval."""
+    if estimate is None:
+        return "-"
+    half = (estimate.high - estimate.low) / 2
+    size = max(abs(estimate.value), 0.01)
+    return f"{_short(estimate.value, size)}±{_short(half, size)}"
 
 
 def shortest(paths: Sequence[Path]) -> list[str]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .protocols import Act, Message, MootError, Observation, Protocol, Reply
     from .protocols.check import check_protocol
     from .simulation import Simulation, simulate
+    from .tournament import Tournament, crossplay
     from .tuning import Tuning, load_tuning
 
 _HOME = {
@@ -57,6 +58,7 @@ _HOME = {
     "protocols": ("Act", "Message", "MootError", "Observation", "Protocol", "Reply"),
     "protocols.check": ("check_protocol",),
     "simulation": ("Simulation", "simulate"),
+    "tournament": ("Tournament", "crossplay"),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
@@ -83,11 +85,13 @@ __all__ = [
     "Scenario",
     "Simulation",
     "Template",
+    "Tournament",
     "Tuning",
     "Writer",
     "check_environment",
     "check_protocol",
     "compare",
+    "crossplay",
     "draw",
     "evaluate",
     "examples",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress
 from rich.text import Text
 
-from .terminal import Json, app, out
+from .protocols import MootError
+from .terminal import COLUMNS, Json, app, err, out
 
 Metrics = Annotated[
     list[str] | None,
@@ -36,3 +41,66 @@ def compare(
     out.print(comparison_table(found))
     for line in found.words():
         out.print(Text(line), soft_wrap=True)
+
+
+@app.command()
+def crossplay(
+    scenario: Annotated[str, typer.Argument(help="A shipped name, or a YAML file.")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[SPEC]...", help="More agents.")
+    ] = None,
+    agents: Annotated[
+        list[str] | None, typer.Option(metavar="SPEC", help="Who plays whom: two specs or more.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(help="In each of the n x n cells.")] = 50,
+    seed: Annotated[int, typer.Option(help="Keys all randomness.")] = 0,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/crossplay-NAME-XXXX.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Play every agent with every agent, in either seat, on the same scenarios, and rate them."""
+    from .evaluation import cross_table
+    from .tournament import Tournament
+
+    tournament = Tournament(
+        scenario,
+        [*(agents or []), *(more or [])],
+        episodes=episodes,
+        seed=seed,
+        out=out_dir,
+        command=shlex.join(["moot", *sys.argv[1:]]),
+    )
+    _say(
+        f"{tournament.name}: {len(tournament.cells)} cells of {episodes} episodes, seed {seed}; "
+        f"sides {' and '.join(tournament.sides)}; into {tournament.folder}"
+    )
+    _watched(((f"{i} - {j}", e) for (i, j), e in tournament), tournament.wanted, tournament.folder)
+    found = tournament.result()
+    if as_json:
+        print(json.dumps({"folder": str(tournament.folder), **found.data()}, ensure_ascii=False))
+        return
+    out.print(cross_table(found))
+    for line in found.words():
+        out.print(Text(line), soft_wrap=True)
+    first = tournament.cell(tournament.cells[1])
+    out.print(f"\nEach cell is a run: moot show {shlex.quote(str(first))}", soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    """What is about to happen, on stderr."""
+    err.print(Text(text), soft_wrap=True)
+
+
+def _watched(playing: Iterable[tuple[str, Any]], wanted: int, folder: Path) -> None:
+    """Play to the end, with a progress bar on stderr; what was played by an interruption is kept."""
+    try:
+        with Progress(*COLUMNS, console=err, transient=not err.is_terminal) as progress:
+            task = progress.add_task("playing", total=wanted, note="")
+            for note, _ in playing:
+                progress.update(task, advance=1, note=note, refresh=False)
+    except KeyboardInterrupt:
+        raise MootError(
+            f"stopped; what was played is kept in {folder}: repeat the command to finish it",
+            usage=False,
+        ) from None

@@ -45,12 +45,12 @@ class Simulation:
         command: str = "",
     ) -> None:
         self.seed = seed
-        self.name, self.source, plain, default = _source(scenario, data)
+        self.name, self.source, plain, default = sourced(scenario, data)
         for what, number in (("episodes", episodes), ("concurrent", concurrent)):
             if number is not None and number < 1:
                 raise MootError(f"{what}: got {number}, want a number >= 1")
         first = draw(self.source, seed, 0)
-        self.seats = seat_all(_specs(first, agents or {}), _open)
+        self.seats = seat_all(_specs(first, agents or {}), open_adapters)
         for seat in self.seats.values():
             if not seat.plays(first.world):
                 raise MootError(unplayed(seat.spec.partition(":")[2], first.world))
@@ -135,14 +135,14 @@ def simulate(
     return simulation.run
 
 
-def _open(model: Any, folders: Mapping[str, Path]) -> list[AdapterBank]:
+def open_adapters(model: Any, folders: Mapping[str, Path]) -> list[AdapterBank]:
     """Adapters that specs name; the code that trains them loads only for these."""
     from .finetune.opened import open_banks
 
     return open_banks(model, folders)
 
 
-def _source(
+def sourced(
     scenario: str | Path | Mapping[str, Any] | Scenario | Template, data: str | Path | None
 ) -> tuple[str, Source, dict[str, Any], int]:
     """Name, source, the same as plain data for the record, and the default number of episodes."""
