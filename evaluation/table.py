@@ -87,6 +87,40 @@ def cross_table(found: Cross) -> Table:
     return grid
 
 
+def suite_table(
+    rows: Mapping[tuple[str, str], tuple[Scores, Comparison | None]],
+    metrics: Sequence[str],
+    baseline: str | None,
+) -> Table:
+    """A row for every (scenario, agent); `*` marks what can be told from the baseline."""
+    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
+    told = (
+        "" if baseline is None else f"; * differs from {baseline} on the same episodes (Holm, 5 %)"
+    )
+    grid.caption = f"± half the 95 % interval over episodes{told}"
+    for title in ("scenario", "agent"):
+        grid.add_column(title)
+    shown = [m for m in metrics if any(_found(s, m) for s, _ in rows.values())]
+    for title in (*shown, "episodes"):
+        grid.add_column(title, justify="right")
+    before = ""
+    for (scenario, agent), (scores, against) in rows.items():
+        apart = {d.name for d in against.differences if d.told_apart} if against else set[str]()
+        cells = [_with_half(_found(scores, m)) + ("*" if m in apart else " ") for m in shown]
+        name = scenario if scenario != before else ""
+        grid.add_row(name, agent, *cells, f"{scores.episodes:,}")
+        before = scenario
+    return grid
+
+
+def _with_half(score: Score | None) -> str:
+    if score is None or score.value is None:
+        return "-"
+    if score.ci is None:
+        return _short(score.value, score.value)
+    return _half(Estimate(score.value, *score.ci, score.n))
+
+
 def _half(estimate: Estimate | None) -> str:
     """The value and half the width of its interval."""
     if estimate is None:

@@ -87,6 +87,38 @@ def crossplay(
     out.print(f"\nEach cell is a run: moot show {shlex.quote(str(first))}", soft_wrap=True)
 
 
+@app.command()
+def evaluate(
+    suite: Annotated[
+        str, typer.Argument(metavar="SUITE", help="A shipped name, such as core, or a YAML file.")
+    ],
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/NAME.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Play scenarios x agents x seeds, only what is not there yet, and put them into one table."""
+    from .evaluation.table import suite_table
+    from .suite import Evaluation
+
+    evaluation = Evaluation(suite, out=out_dir, command=shlex.join(["moot", *sys.argv[1:]]))
+    asked = evaluation.suite
+    _say(
+        f"{asked.name}: {len(asked.scenarios)} scenarios, {len(asked.agents)} agents, "
+        f"{len(evaluation.places)} runs; into {evaluation.folder}"
+    )
+    playing = ((f"{p.scenario}, {p.agent}", e) for p, e in evaluation)
+    _watched(playing, evaluation.wanted, evaluation.folder)
+    rows = evaluation.rows
+    if as_json:
+        print(json.dumps(evaluation.data(rows), ensure_ascii=False))
+        return
+    cells = {(r.scenario, r.agent): (r.scores, r.against) for r in rows}
+    out.print(suite_table(cells, asked.metrics, asked.baseline))
+    path = shlex.quote(str(rows[0].runs[0]))
+    out.print(f"\nEach cell is a run: moot show {path}", soft_wrap=True)
+
+
 def _say(text: str) -> None:
     """What is about to happen, on stderr."""
     err.print(Text(text), soft_wrap=True)

@@ -50,7 +50,7 @@ class Simulation:
             if number is not None and number < 1:
                 raise MootError(f"{what}: got {number}, want a number >= 1")
         first = draw(self.source, seed, 0)
-        self.seats = seat_all(_specs(first, agents or {}), open_adapters)
+        self.seats = seat_all(chosen_specs(first, agents or {}), open_adapters)
         for seat in self.seats.values():
             if not seat.plays(first.world):
                 raise MootError(unplayed(seat.spec.partition(":")[2], first.world))
@@ -92,7 +92,7 @@ class Simulation:
         for number in self.missing:
             scenario = draw(self.source, self.seed, number)
             roles = WORLDS[scenario.world].build(scenario).roles()
-            who = {a: _seat_of(self.seats, a, roles[a]) for a in scenario.roles}
+            who = {a: seat_of(self.seats, a, roles[a]) for a in scenario.roles}
             yield Environment(
                 scenario,
                 seed=self.seed,
@@ -166,7 +166,7 @@ def sourced(
     return loaded.name, scenarios, {**plain, "data": str(data)}, len(scenarios)
 
 
-def _specs(scenario: Scenario, given: Mapping[str, Spec]) -> dict[str, Spec]:
+def chosen_specs(scenario: Scenario, given: Mapping[str, Spec]) -> dict[str, Spec]:
     """Who sits where: `given`, then the scenario's own choice, then the shipped model."""
     roles = WORLDS[scenario.world].build(scenario).roles()
     known = [*scenario.roles, *dict.fromkeys(r for r in roles.values() if r), "*"]
@@ -183,7 +183,7 @@ def _key_of(seats: Mapping[str, Any], agent: str, role: str) -> str:
     return agent if agent in seats else role if role in seats else "*"
 
 
-def _seat_of(seats: Mapping[str, Seat], agent: str, role: str) -> Seat:
+def seat_of(seats: Mapping[str, Seat], agent: str, role: str) -> Seat:
     key = _key_of(seats, agent, role)
     if key not in seats:
         raise MootError(f"nobody sits at {agent!r}; add --agents '*=SPEC'")
