@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
     SerializeAsAny,
     model_serializer,
 )
@@ -56,12 +57,14 @@ class ProtocolChoice(BaseModel):
 @cache
 def _parameters(make: Callable[..., Protocol]) -> dict[str, Any]:
     """Parameter of a protocol -> its type."""
-    kinds = get_type_hints(make.__wrapped__)  # pyright: ignore[reportFunctionMemberAccess]
+    make = make.__wrapped__  # pyright: ignore[reportFunctionMemberAccess]
+    kinds = get_type_hints(make, include_extras=True)
     return {name: kind for name, kind in kinds.items() if name != "return"}
 
 
 def _plausible(name: str, key: str, kind: Any, value: object) -> None:
-    """Raise `MootError` unless the value is one of the parameter's type; whole numbers are counts."""
+    """Raise `MootError` unless the value is one of the parameter's type; whole numbers are counts
+    from 1, or from 0 where the type says so (`NonNegativeInt`)."""
     kinds = get_args(kind) or (kind,)
     if value is None and NoneType in kinds:
         return
@@ -69,12 +72,15 @@ def _plausible(name: str, key: str, kind: Any, value: object) -> None:
         if value not in kinds:
             hint = did_you_mean(str(value), map(str, kinds))
             raise MootError(f"protocol {name}: {key} cannot be {value!r}; {hint}")
-    elif bool in kinds:
+        return
+    if bool in kinds:
         if not isinstance(value, bool):
             raise MootError(f"protocol {name}: {key} is true or false, got {value!r}")
-    elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        return
+    least = 0 if kind == NonNegativeInt else 1
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
         what = "a number of messages" if key == "deadline" else "a whole number"
-        raise MootError(f"protocol {name}: {key} is {what} >= 1, got {value!r}")
+        raise MootError(f"protocol {name}: {key} is {what} >= {least}, got {value!r}")
 
 
 def _choice(value: object) -> object:

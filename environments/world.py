@@ -51,6 +51,8 @@ class Solution(BaseModel):
     """Price bargaining: lowest and highest price that both accept; None when there is none."""
     best: dict[str, Any] | None = None
     """A deal of the largest sum, in the world's own terms."""
+    reference: dict[str, Any] = {}
+    """What else is known exactly, by name (equilibria, security levels, play without foresight)."""
 
     def efficient(self, utilities: tuple[float, ...]) -> bool:
         """Whether no deal, nor no deal, is better for someone and worse for nobody (Pareto)."""

@@ -3,7 +3,9 @@
 from .alternating_offers import alternating_offers
 from .check import check_protocol
 from .contract_net import contract_net
+from .conversation import Conversation
 from .errors import ContractError, MootError, did_you_mean
+from .joint_action import joint_action
 from .message import (
     WORLD,
     Act,
@@ -32,7 +34,6 @@ from .protocol import (
     OTHER,
     SAME,
     TURN,
-    Conversation,
     Move,
     One,
     Option,
@@ -42,7 +43,11 @@ from .protocol import (
 from .walk import check_transcript, walk
 from .wire import named, read, reply_schema, rules, written
 
-PROTOCOLS = {"alternating_offers": alternating_offers, "contract_net": contract_net}
+PROTOCOLS = {
+    "alternating_offers": alternating_offers,
+    "contract_net": contract_net,
+    "joint_action": joint_action,
+}
 
 __all__ = [
     "ANY",
@@ -88,6 +93,7 @@ __all__ = [
     "check_transcript",
     "contract_net",
     "did_you_mean",
+    "joint_action",
     "named",
     "read",
     "reply_schema",

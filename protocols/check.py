@@ -100,8 +100,9 @@ def _check_state(protocol: Protocol, state: State, names: list[str], standings: 
     if isinstance(state.then, tuple):
         if state.then and state.then[-1][0] is not None:
             raise broken(protocol, f"{here}: its last ending must be for None, which always holds")
-    elif not isinstance(state.then, Ended) and state.then not in names:
-        raise broken(protocol, f"{here}: leads to {state.then!r}, which is no state")
+    lost = next((t for t in state.ends() if not isinstance(t, Ended) and t not in names), None)
+    if state.then and lost is not None:
+        raise broken(protocol, f"{here}: leads to {lost!r}, which is no state")
     rows = [(str(m.act), m.content is not None) for m in protocol.table[state.name]]
     hidden = next((row for row in rows if rows.count(row) > 1), None)
     if hidden is not None:
@@ -110,7 +111,7 @@ def _check_state(protocol: Protocol, state: State, names: list[str], standings: 
 
 
 def _check_ways(protocol: Protocol) -> None:
-    """Every state is reached from the first, and an ending from every state."""
+    """Every state is reached from the first, and an ending from every state (the deadline is one)."""
     leads: dict[str, set[str | Ended]] = {}
     for state in protocol.states:
         moves = protocol.table[state.name]
@@ -131,7 +132,8 @@ def _check_ways(protocol: Protocol) -> None:
     out = {s for s, ways in leads.items() if any(isinstance(t, Ended) for t in ways)}
     while more := {s for s, ways in leads.items() if ways & out} - out:
         out |= more
-    stuck = next((s for s in leads if s not in out), None)
+    # Where no move ends it, the deadline does.
+    stuck = next((s for s in leads if s not in out and protocol.deadline is None), None)
     if stuck is not None:
         raise broken(protocol, f"state {stuck!r} has no way out")
 
@@ -141,7 +143,12 @@ def _check_seats(protocol: Protocol, agents: tuple[str, ...], roles: dict[str, s
         raise broken(protocol, f"refuses {', '.join(agents)}: {wrong}")
     if not protocol.seats((), {}):
         raise broken(protocol, "seats nobody at all")
-    if not protocol.seats((*agents, "stray"), {**roles, "stray": "stray"}):
+    if protocol.roles is None and protocol.size[1] is None:
+        return
+    # Among those of no role, as many strangers as make them too many.
+    more = 1 if protocol.roles is not None else (protocol.size[1] or 0) - len(agents) + 1
+    strays = dict.fromkeys((f"stray-{i}" for i in range(more)), "stray")
+    if not protocol.seats((*agents, *strays), {**roles, **strays}):
         raise broken(protocol, "seats an agent too many, of a role that it does not know")
 
 

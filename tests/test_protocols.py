@@ -127,6 +127,7 @@ BROKEN = {
         OFFERS,
         states=(State("open"),),
         moves=(Move("open", TURN, Act.INFORM, None, SAME, "talk"),),
+        deadline=None,
     ),
     "nothing follows": replace(
         contract_net(),
