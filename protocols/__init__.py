@@ -4,6 +4,8 @@ from .alternating_offers import alternating_offers
 from .check import check_protocol
 from .contract_net import contract_net
 from .conversation import Conversation
+from .dutch_auction import dutch_auction
+from .english_auction import english_auction
 from .errors import ContractError, MootError, did_you_mean
 from .joint_action import joint_action
 from .message import (
@@ -40,13 +42,17 @@ from .protocol import (
     Protocol,
     State,
 )
+from .stacked_offers import stacked_offers
 from .walk import check_transcript, walk
 from .wire import named, read, reply_schema, rules, written
 
 PROTOCOLS = {
     "alternating_offers": alternating_offers,
     "contract_net": contract_net,
+    "dutch_auction": dutch_auction,
+    "english_auction": english_auction,
     "joint_action": joint_action,
+    "stacked_offers": stacked_offers,
 }
 
 __all__ = [
@@ -93,11 +99,14 @@ __all__ = [
     "check_transcript",
     "contract_net",
     "did_you_mean",
+    "dutch_auction",
+    "english_auction",
     "joint_action",
     "named",
     "read",
     "reply_schema",
     "rules",
+    "stacked_offers",
     "trusted",
     "walk",
     "written",

@@ -70,6 +70,7 @@ def _check_table(protocol: Protocol) -> None:
     standings = set(protocol.roles or ("",))
     for move in protocol.moves:
         standings |= {s for s in (move.sender_becomes, move.receiver_becomes) if s}
+        standings |= {new for _, new in move.shifts}
     for move in protocol.moves:
         row = f"move {move.state!r} {move.act}"
         if move.state not in (*names, ANY):
@@ -81,6 +82,9 @@ def _check_table(protocol: Protocol) -> None:
         to = move.to.standing if isinstance(move.to, One) else move.to
         if to not in (EVERYONE, NOBODY) and to not in standings:
             raise broken(protocol, f"{row}: goes to {to!r}, which nobody ever is")
+        lost = next((old for old, _ in move.shifts if old not in standings), None)
+        if lost is not None:
+            raise broken(protocol, f"{row}: shifts {lost!r}, which nobody ever is")
     for state in protocol.states:
         _check_state(protocol, state, names, standings)
 
@@ -97,9 +101,8 @@ def _check_state(protocol: Protocol, state: State, names: list[str], standings: 
         raise broken(protocol, f"{here}: nothing follows when no {state.while_any} is left")
     if state.rounds is not None and not state.then:
         raise broken(protocol, f"{here}: nothing follows after {state.rounds} rounds")
-    if isinstance(state.then, tuple):
-        if state.then and state.then[-1][0] is not None:
-            raise broken(protocol, f"{here}: its last ending must be for None, which always holds")
+    if isinstance(state.then, tuple) and state.then and state.then[-1][0] is not None:
+        raise broken(protocol, f"{here}: its last ending must be for None, which always holds")
     lost = next((t for t in state.ends() if not isinstance(t, Ended) and t not in names), None)
     if state.then and lost is not None:
         raise broken(protocol, f"{here}: leads to {lost!r}, which is no state")

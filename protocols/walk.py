@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .conversation import Conversation
 from .errors import ContractError
 from .message import Act, Content, Ended, Message, ProtocolError
-from .protocol import TURN, Conversation, Move, Protocol
+from .protocol import TURN, Move, Protocol
 from .wire import reply_schema
 
 LONGEST = 2_000
