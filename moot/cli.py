@@ -10,11 +10,11 @@ import sys
 
 import typer
 
-from . import cli_compare, cli_draft, cli_learn, cli_play
+from . import cli_compare, cli_draft, cli_learn, cli_play, cli_report
 from .protocols import MootError
 from .terminal import app, fail
 
-__all__ = ["cli_compare", "cli_draft", "cli_learn", "cli_play", "main"]
+__all__ = ["cli_compare", "cli_draft", "cli_learn", "cli_play", "cli_report", "main"]
 
 
 def main() -> None:
