@@ -23,6 +23,7 @@ from moot.environments.scenario import Role, Scenario, Template
 from moot.finetune.methods.bottleneck import Bottleneck
 from moot.finetune.methods.ia3 import IA3
 from moot.finetune.methods.lora import LoRA
+from moot.finetune.methods.lora_xs import LoRAXS
 from moot.finetune.methods.prefix import Prefix, Prompt
 from moot.finetune.rounds import Federation, Round
 from moot.finetune.train import Plan
@@ -37,7 +38,7 @@ def models() -> dict[str, type[BaseModel]]:
         m.__name__: m
         for m in (
             Scenario, Template, Role, LanguageOptions, RemoteOptions, Tuning, Client, Partition, Play,
-            Federation, Round, Plan, LoRA, Bottleneck, Prefix, Prompt, IA3,
+            Federation, Round, Plan, LoRA, LoRAXS, Bottleneck, Prefix, Prompt, IA3,
         )
     }  # fmt: skip
     for world in WORLDS.values():

@@ -39,10 +39,8 @@ PLAIN = {**average.RULES, **robust.RULES}
 """Rules for any tensors."""
 PRODUCT = {**lora.RULES, **lora_robust.RULES}
 """Rules for LoRA."""
-RULES: dict[str, Rule] = {
-    **PLAIN, **{n: r for n, r in PRODUCT.items() if n != "fedsb"}, "local": LOCAL,
-}  # fmt: skip
-"""Every name that `rule:` may have; Fed-SB is a function only, no method of the bank trains its R."""
+RULES: dict[str, Rule] = {**PLAIN, **PRODUCT, "local": LOCAL}
+"""Every name that `rule:` may have."""
 
 RESIDUAL = ("fedex", "flora")
 """Rules that move the base itself."""
@@ -99,7 +97,7 @@ def check_rule(
     """Raises `MootError` when the rule does not exist, or not with these settings, adapters or cohorts."""
     if name == "fedsb":
         raise MootError(
-            "no method of the bank trains R alone, as rule fedsb wants; use ffa, close to it"
+            "Fed-SB is plain averaging of what method lora_xs trains: use that method and rule fedavg"
         )
     if name not in RULES:
         raise MootError(f"no aggregation rule {name!r}; {did_you_mean(name, RULES)}")
@@ -256,5 +254,5 @@ def _settings(rule: str, adapters: Adapters | None) -> list[str]:
         return []
     book = PRODUCT if _family(rule, adapters) == "product" else PLAIN
     found = inspect.signature(book[rule].function).parameters.values()
-    ours = ("steps", "client_lr", "population", "basis")
+    ours = ("steps", "client_lr", "population")
     return [p.name for p in found if p.kind is p.KEYWORD_ONLY and p.name not in ours]

@@ -30,6 +30,7 @@ from ..protocols import MootError
 from .methods.bottleneck import BottleneckLayers
 from .methods.ia3 import Ia3Layers
 from .methods.lora import LoRA, LoraLayers
+from .methods.lora_xs import LoRAXS, LoraXsLayers
 from .methods.prefix import EMBEDDING, PrefixLayers, PromptLayers
 
 if TYPE_CHECKING:
@@ -81,6 +82,17 @@ def _written(bank: AdapterBank, k: int) -> tuple[dict[str, Any], dict[str, Tenso
         return {
             **peft, "peft_type": "LORA", "r": rank, "lora_alpha": _tidy(float(fitted.scales[k]) * root),
             "use_rslora": spec.rslora, "lora_dropout": spec.dropout, "bias": "none",
+            "target_modules": _listed(fitted.targets), "fan_in_fan_out": _transposed(fitted),
+        }, tensors  # fmt: skip
+    if isinstance(fitted, LoraXsLayers):
+        tensors = {}
+        for name in fitted.layers:
+            a, b = fitted.product(name, own[f"{name}.xs_R"])
+            tensors[f"{OUTER}{name}.lora_A.weight"] = a
+            tensors[f"{OUTER}{name}.lora_B.weight"] = b
+        return {
+            **peft, "peft_type": "LORA", "r": fitted.rank, "lora_alpha": fitted.rank,
+            "lora_dropout": cast(LoRAXS, bank.spec).dropout, "bias": "none",
             "target_modules": _listed(fitted.targets), "fan_in_fan_out": _transposed(fitted),
         }, tensors  # fmt: skip
     if isinstance(fitted, Ia3Layers):
@@ -144,6 +156,7 @@ def load(bank: AdapterBank, agent: str, folder: Path) -> None:
     tensors: dict[str, Tensor] = {n: torch.zeros_like(t[k]) for n, t in bank.tensors.items()}
     wanted: dict[str, tuple[str, Tensor]] = {}  # name in the file -> name here, place to fill
     rank, scale = 0, 0.0
+    factors: dict[str, tuple[Tensor, Tensor]] = {}
     if isinstance(fitted, LoraLayers | BottleneckLayers):
         rank = int(config["r" if isinstance(fitted, LoraLayers) else "size"])
         most = max(fitted.ranks[k], *_widest(bank))
@@ -156,6 +169,17 @@ def load(bank: AdapterBank, agent: str, folder: Path) -> None:
             a, b = tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"]
             wanted[f"{OUTER}{name}.lora_A.weight"] = (f"{name}.lora_A", a[:rank])
             wanted[f"{OUTER}{name}.lora_B.weight"] = (f"{name}.lora_B", b[:, :rank])
+    elif isinstance(fitted, LoraXsLayers):
+        if int(config["r"]) != fitted.rank:
+            raise MootError(f"{folder} has rank {config['r']}, the bank's is {fitted.rank}")
+        scale = float(config["lora_alpha"]) / (
+            fitted.rank ** (0.5 if config.get("use_rslora") else 1)
+        )
+        for name in fitted.layers:
+            a, b = fitted.product(name, tensors[f"{name}.xs_R"])
+            factors[name] = torch.zeros_like(a), torch.zeros_like(b)
+            wanted[f"{OUTER}{name}.lora_A.weight"] = (f"{name}.xs_A", factors[name][0])
+            wanted[f"{OUTER}{name}.lora_B.weight"] = (f"{name}.xs_B", factors[name][1])
     elif isinstance(fitted, Ia3Layers):
         for name in fitted.layers:
             t = tensors[f"{name}.ia3_l"]
@@ -182,6 +206,14 @@ def load(bank: AdapterBank, agent: str, folder: Path) -> None:
             )
     for name, (_, place) in wanted.items():
         place.copy_(read[name])
+    for name, (a, b) in factors.items():
+        square = cast(LoraXsLayers, fitted).square(name, a, scale * b)
+        if square is None:
+            raise MootError(
+                f"{folder}: layer {name} has other frozen factors than the bank's; it was made with "
+                "another base or other `factors`: open it as plain LoRA"
+            )
+        tensors[f"{name}.xs_R"] = square
     bank.set_slice(agent, tensors)
     if isinstance(fitted, LoraLayers):
         fitted.set_agent(k, rank, scale)
@@ -192,12 +224,13 @@ def load(bank: AdapterBank, agent: str, folder: Path) -> None:
 def merge(bank: AdapterBank, agent: str, folder: Path, tokenizer: Any = None) -> Path:
     """Write base and adapter as one plain model, and the tokenizer if it is given.
 
-        LoRA: W + scale B A        IA3: rows of W and the bias times l, or columns of W times l
+        LoRA: W + scale B A        LoRA-XS: W + scale B_0 R A_0
+        IA3:  rows of W and the bias times l, or columns of W times l
 
     Raises `MootError` for other methods, which no plain model can express, and for a quantised base.
     """
     k, fitted = bank.index(agent), bank.fitted
-    if not isinstance(fitted, LoraLayers | Ia3Layers):
+    if not isinstance(fitted, LoraLayers | LoraXsLayers | Ia3Layers):
         raise MootError(
             f"{bank.spec.method} adapters do not merge into a model; export them instead"
         )
@@ -211,6 +244,9 @@ def merge(bank: AdapterBank, agent: str, folder: Path, tokenizer: Any = None) ->
         if isinstance(fitted, LoraLayers):
             a, b = (bank.tensors[f"{name}.lora_{x}"].detach()[k] for x in "AB")
             w = w + float(fitted.scales[k]) * (b @ a)
+        elif isinstance(fitted, LoraXsLayers):
+            a, b = fitted.product(name, bank.tensors[f"{name}.xs_R"].detach()[k])
+            w = w + b @ a
         else:
             factor = bank.tensors[f"{name}.ia3_l"].detach()[k]
             inner = fitted.scales_input(name)
@@ -246,7 +282,7 @@ def _listed(targets: tuple[str, ...] | str) -> list[str] | str:
     return targets if isinstance(targets, str) else list(targets)
 
 
-def _transposed(fitted: LoraLayers | Ia3Layers) -> bool:
+def _transposed(fitted: LoraLayers | LoraXsLayers | Ia3Layers) -> bool:
     return any(isinstance(layer, Conv1D) for layer in fitted.layers.values())
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .finetune.methods.bottleneck import Bottleneck
     from .finetune.methods.ia3 import IA3
     from .finetune.methods.lora import LoRA
+    from .finetune.methods.lora_xs import LoRAXS
     from .finetune.methods.prefix import Prefix, Prompt
     from .finetune.opened import open_bank
     from .finetune.rounds import Federation, Round
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .protocols import Act, Message, MootError, Observation, Protocol, Reply
     from .protocols.check import check_protocol
     from .simulation import Simulation, simulate
+    from .suite import Evaluation, evaluate_suite, load_suite
     from .tournament import Tournament, crossplay
     from .tuning import Tuning, load_tuning
 
@@ -47,6 +49,7 @@ _HOME = {
     "finetune.methods.bottleneck": ("Bottleneck",),
     "finetune.methods.ia3": ("IA3",),
     "finetune.methods.lora": ("LoRA",),
+    "finetune.methods.lora_xs": ("LoRAXS",),
     "finetune.methods.prefix": ("Prefix", "Prompt"),
     "finetune.opened": ("open_bank",),
     "finetune.rounds": ("Federation", "Round"),
@@ -58,6 +61,7 @@ _HOME = {
     "protocols": ("Act", "Message", "MootError", "Observation", "Protocol", "Reply"),
     "protocols.check": ("check_protocol",),
     "simulation": ("Simulation", "simulate"),
+    "suite": ("Evaluation", "evaluate_suite", "load_suite"),
     "tournament": ("Tournament", "crossplay"),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
@@ -69,9 +73,11 @@ __all__ = [
     "Bottleneck",
     "Environment",
     "Episode",
+    "Evaluation",
     "Federation",
     "Finetuning",
     "LoRA",
+    "LoRAXS",
     "Message",
     "MootError",
     "Observation",
@@ -94,6 +100,7 @@ __all__ = [
     "crossplay",
     "draw",
     "evaluate",
+    "evaluate_suite",
     "examples",
     "federate",
     "fork",
@@ -102,6 +109,7 @@ __all__ = [
     "load",
     "load_scenario",
     "load_scenarios",
+    "load_suite",
     "load_transcripts",
     "load_tuning",
     "open_bank",

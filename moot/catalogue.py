@@ -14,6 +14,7 @@ KINDS = ("scenarios", "protocols", "environments", "agents", "metrics", "methods
 
 METHODS = {
     "lora": "low-rank terms beside linear layers (Hu et al. 2021)",
+    "lora_xs": "a small matrix between frozen factors; fedavg on it is Fed-SB (Balazy et al. 2024)",
     "bottleneck": "small layers after attention and MLP (Houlsby et al. 2019; Pfeiffer et al. 2021)",
     "prefix": "keys and values of its own in every layer (Li and Liang 2021)",
     "prompt": "embeddings of its own before the prompt (Lester et al. 2021)",

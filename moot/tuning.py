@@ -19,18 +19,21 @@ from .finetune.aggregation import RULES
 from .finetune.methods.bottleneck import Bottleneck
 from .finetune.methods.ia3 import IA3
 from .finetune.methods.lora import LoRA
+from .finetune.methods.lora_xs import LoRAXS
 from .finetune.methods.prefix import Prefix, Prompt
 from .finetune.rounds import Federation
 from .protocols import MootError, did_you_mean
 
 STRICT = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 METHODS: dict[str, type[BaseModel]] = {
-    "lora": LoRA, "bottleneck": Bottleneck, "prefix": Prefix, "prompt": Prompt, "ia3": IA3,
+    "lora": LoRA, "lora_xs": LoRAXS, "bottleneck": Bottleneck, "prefix": Prefix, "prompt": Prompt, "ia3": IA3,
 }  # fmt: skip
 VARIANTS = ("base", "local", "federated", "centralised")
 """What is set side by side, in the order of the table."""
 
-Adapter = Annotated[LoRA | Bottleneck | Prefix | Prompt | IA3, Field(discriminator="method")]
+Adapter = Annotated[
+    LoRA | LoRAXS | Bottleneck | Prefix | Prompt | IA3, Field(discriminator="method")
+]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -144,7 +147,7 @@ class Tuning(BaseModel):
     device: str | None = None
     """Such as cuda:0; None: a GPU if there is one."""
     adapter: Adapter = LoRA()
-    """`method` (lora, bottleneck, prefix, prompt, ia3) and its options."""
+    """`method` (lora, lora_xs, bottleneck, prefix, prompt, ia3) and its options."""
     clients: dict[str, Client] = {}
     """Name -> client."""
     partition: Partition | None = None

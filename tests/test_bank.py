@@ -10,6 +10,7 @@ import tiny
 import torch
 from torch import Tensor
 
+from moot.agents.attend import Feed
 from moot.agents.cache import Slab
 from moot.agents.load import load
 from moot.finetune.bank import AdapterBank
@@ -17,6 +18,7 @@ from moot.finetune.keyed import generator, keep, number
 from moot.finetune.methods.bottleneck import Bottleneck
 from moot.finetune.methods.ia3 import IA3
 from moot.finetune.methods.lora import LoRA
+from moot.finetune.methods.lora_xs import LoRAXS
 from moot.finetune.methods.prefix import Prefix, Prompt
 from moot.protocols import MootError
 
@@ -31,6 +33,7 @@ SPECS: dict[str, Any] = {
     "mlp-prefix": Prefix(tokens=3, hidden=5),
     "prompt": Prompt(tokens=3),
     "ia3": IA3(),
+    "lora_xs": LoRAXS(rank=4, targets="all-linear", dropout=0.1),
 }
 
 
@@ -235,31 +238,39 @@ def test_bf16_autocast_and_a_bf16_base(spec: str) -> None:
 @pytest.mark.parametrize("architecture", ["mistral", "gpt2"])
 @pytest.mark.parametrize("spec", ["lora", "houlsby", "prefix", "prompt", "ia3"])
 def test_decoding_mixes_agents(architecture: str, spec: str, tmp_path: Path) -> None:
-    """Left-padded prompts, then token by token into the decoder's cache, beyond the sliding window: the
-    logits of every row are those of a full forward of its agent alone."""
+    """Prompts of unlike lengths, then one or two tokens a row into the decoder's cache, beyond the sliding
+    window: the logits of every row are those of a full forward of its agent alone."""
     loaded = load(tiny.save(tmp_path, architecture), dtype="float32")
     bank = shaken(AdapterBank(loaded.model, SPECS[spec], AGENTS))
-    owners, lengths, more = ["bob", None, "ann", "cleo"], [30, 9, 26, 17], 3
-    texts = [words(1, n + more)[0].roll(b) for b, n in enumerate(lengths)]
+    owners, lengths, more = ["bob", None, "ann", "cleo"], [30, 9, 26, 17], [3, 2, 3, 1]
+    texts = [words(1, n + 6)[0].roll(b) for b, n in enumerate(lengths)]
     longest = max(lengths)
-    slab = Slab(loaded.layers, len(owners), longest + more)
-    starts = torch.tensor([longest - n for n in lengths])[:, None]
-    ids = torch.stack(
-        [torch.cat([t.new_zeros(longest - n), t[:n]]) for t, n in zip(texts, lengths, strict=True)]
-    )
-    filled = 0
-    with torch.inference_mode(), bank.route(owners):
-        for step in range(more):
-            slots = torch.arange(filled + ids.shape[1])[None]
-            cache = slab.window(0, len(owners), 0, filled)
-            places = (slots[:, filled:] - starts).clamp_min(0)
-            logits = loaded.next_logits(ids, slots >= starts, places, cache)
-            filled += ids.shape[1]
-            for b, (owner, n) in enumerate(zip(owners, lengths, strict=True)):
-                with bank.route([owner]):
-                    alone = loaded.model(input_ids=texts[b][None, : n + step]).logits[0, -1]
-                assert torch.allclose(logits[b], alone, atol=1e-3), (step, owner)
-            ids = torch.stack([t[n + step] for t, n in zip(texts, lengths, strict=True)])[:, None]
+    slab = Slab(loaded.layers, len(owners), longest + 6)
+    padded = [
+        torch.cat([t.new_zeros(longest - n), t[:n]]) for t, n in zip(texts, lengths, strict=True)
+    ]
+
+    def check(logits: Tensor, held: list[int]) -> None:
+        for b, (owner, n) in enumerate(zip(owners, held, strict=True)):
+            with bank.route([owner]):
+                alone = loaded.model(input_ids=texts[b][None, :n]).logits[0, -1]
+            assert torch.allclose(logits[b], alone, atol=1e-3), (n, owner)
+
+    with torch.inference_mode():
+        with bank.route(owners):
+            feed = Feed.block([0, 1, 2, 3], lengths, longest, loaded.device)
+            logits = loaded.next_logits(torch.stack(padded), feed, slab)
+        check(logits, lengths)
+        held = lengths
+        for _ in range(2):
+            sent = [t[h : h + m] for t, h, m in zip(texts, held, more, strict=True)]
+            ids = torch.cat([torch.stack([s[-1] for s in sent]), *(s[:-1] for s in sent)])
+            rows = owners + [o for o, m in zip(owners, more, strict=True) for _ in range(m - 1)]
+            with bank.route(rows):
+                feed = Feed.steps(more, held, loaded.device)
+                logits = loaded.next_logits(ids[:, None], feed, slab)
+            held = [h + m for h, m in zip(held, more, strict=True)]
+            check(logits, held)
     bank.close()
 
 

@@ -19,6 +19,7 @@ from moot.finetune.bank import AdapterBank
 from moot.finetune.methods.bottleneck import Bottleneck
 from moot.finetune.methods.ia3 import IA3
 from moot.finetune.methods.lora import LoRA
+from moot.finetune.methods.lora_xs import LoRAXS
 from moot.finetune.methods.prefix import Prefix, Prompt
 from moot.protocols import MootError
 
@@ -30,6 +31,7 @@ SPECS: dict[str, Any] = {
     "lora": MIXED,
     "rslora": LoRA(rank=3, rslora=True),
     "ia3": IA3(),
+    "lora_xs": LoRAXS(rank=4, alpha=8, targets="all-linear"),
     "prefix": Prefix(tokens=3),
     "mlp-prefix": Prefix(tokens=3, hidden=5),
     "prompt": Prompt(tokens=3),
@@ -57,7 +59,7 @@ def says(bank: AdapterBank, agent: str | None, ids: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(
     ("spec", "architecture"),
-    [(s, a) for s in ("lora", "prefix") for a in tiny.ARCHITECTURES]
+    [(s, a) for s in ("lora", "lora_xs", "prefix") for a in tiny.ARCHITECTURES]
     + [(s, a) for s in ("ia3", "prompt") for a in ("gemma3", "gpt2")]
     + [("rslora", "qwen3"), ("mlp-prefix", "mistral"), ("ia3", "qwen3"), ("prompt", "mistral")],
 )
@@ -72,7 +74,9 @@ def test_peft_opens_a_slice_and_agrees(spec: str, architecture: str, tmp_path: P
     assert not near(ours, says(bank, "ann", ids))
 
 
-@pytest.mark.parametrize("spec", ["lora", "rslora", "ia3", "prefix", "prompt", "bottleneck"])
+@pytest.mark.parametrize(
+    "spec", ["lora", "rslora", "lora_xs", "ia3", "prefix", "prompt", "bottleneck"]
+)
 def test_a_folder_comes_back_into_another_bank(spec: str, tmp_path: Path) -> None:
     chosen = SPECS.get(spec, Bottleneck(size={"ann": 2, "bob": 5}))
     bank, ids = shaken(bank_of(chosen, "gpt2")), words(2)
@@ -113,7 +117,7 @@ def test_what_peft_has_trained_comes_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
-@pytest.mark.parametrize("spec", ["lora", "ia3"])
+@pytest.mark.parametrize("spec", ["lora", "lora_xs", "ia3"])
 def test_merged_models_need_nothing_else(architecture: str, spec: str, tmp_path: Path) -> None:
     """GPT-2's attention output layer is square and stored transposed: turned wrongly it still fits."""
     bank, ids = shaken(bank_of(SPECS[spec], architecture)), words(2)

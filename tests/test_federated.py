@@ -24,6 +24,7 @@ from moot.finetune.federated import federate
 from moot.finetune.methods.bottleneck import Bottleneck
 from moot.finetune.methods.ia3 import IA3
 from moot.finetune.methods.lora import LoRA
+from moot.finetune.methods.lora_xs import LoRAXS
 from moot.finetune.methods.prefix import Prefix, Prompt
 from moot.finetune.rounds import Federation, Round
 from moot.finetune.train import Plan, evaluate, train
@@ -32,7 +33,7 @@ from moot.protocols import MootError
 LORA = LoRA(rank=2, alpha=4, targets="all-linear")
 METHODS = {
     "lora": LORA, "bottleneck": Bottleneck(size=2), "prefix": Prefix(tokens=2),
-    "prompt": Prompt(tokens=2), "ia3": IA3(),
+    "prompt": Prompt(tokens=2), "ia3": IA3(), "lora_xs": LoRAXS(rank=3),
 }  # fmt: skip
 PLAN = Plan(steps=2, batch=2, lr=5e-3)
 SGD = Plan(steps=3, batch=2, lr=0.05, optimizer="sgd", clip=None)
@@ -448,7 +449,7 @@ def test_it_stops_at_a_target_and_on_a_plateau() -> None:
         ({"rule": "fedavg", "settings": {"lr": 1}}, "no setting 'lr'; it takes none"),
         ({"rule": "scaffold"}, "scaffold reads.*optimizer: sgd"),
         ({"rule": "fedprox"}, "set prox"),
-        ({"rule": "fedsb"}, "use ffa"),
+        ({"rule": "fedsb"}, "use that method and rule fedavg"),
         ({"rule": "krum", "settings": {"merge": "fedix"}}, "merge 'fedix'.*'fedit'"),
         ({"cohorts": {"anne": "x"}}, "no client 'anne'; did you mean 'ann'"),
         ({"cohorts": {"ann": "x"}, "rule": "fedex"}, "moves the base"),

@@ -35,11 +35,9 @@ from moot.finetune.rules.gram import (
 from moot.finetune.rules.lora import (
     RULES,
     Merged,
-    cores,
     fedex,
     fedit,
     fedsa,
-    fedsb,
     ffa,
     flexlora,
     flora,
@@ -338,26 +336,6 @@ def test_fedsa_shares_a_and_leaves_b_alone() -> None:
     assert (sent("fedsa", 0), trained("fedsa", 0), sent("ffa", 3)) == ("A", "AB", "B")
 
 
-def test_fedsb_averages_r_between_frozen_factors() -> None:
-    lora, w = frozen(drawn(12, [3] * 4), "A"), weighted(12, 4)
-    basis = {n: torch.linalg.qr(f.b[0]).Q for n, f in lora.layers.items()}
-    g = torch.Generator().manual_seed(12)
-    small = {n: torch.randn(4, 3, 3, generator=g, dtype=torch.float64) for n in SHAPES}
-    lora = Lora(
-        {n: Factors(f.a, basis[n] @ small[n]) for n, f in lora.layers.items()},
-        lora.scale,
-        lora.ranks,
-    )
-    assert all(close(r, small[n]) for n, r in cores(lora, basis).items())
-    merged = fedsb(lora, w, begun(lora), 0, basis=basis)
-    mean = average(small, w)
-    for n, x in models(lora, merged).items():
-        assert close(x, dense_mean(lora, w)[n].expand_as(x))
-        assert close(merged.layers[n].b[0], basis[n] @ mean[n])
-    with pytest.raises(MootError, match="outside the span"):
-        fedsb(frozen(drawn(13, [3] * 4), "A"), w, begun(lora), 0, basis=basis)
-
-
 def test_hetlora_weighs_by_norm_pads_and_cuts() -> None:
     ranks = [1, 3, 2]
     lora, w = drawn(14, ranks, scales=True), weighted(14, 3)
@@ -380,15 +358,9 @@ def test_hetlora_weighs_by_norm_pads_and_cuts() -> None:
 # What holds for all rules
 
 
-def setting(name: str, lora: Lora) -> tuple[Lora, dict[str, object]]:
-    """Clients that keep frozen what the rule wants frozen, and the rule's settings."""
-    if name in ("ffa", "rolora", "fedsb"):
-        lora = frozen(lora, "A")
-    if name == "fedsb":
-        basis = {n: torch.linalg.qr(f.b[0]).Q for n, f in lora.layers.items()}
-        layers = {n: Factors(f.a, basis[n] @ (basis[n].T @ f.b)) for n, f in lora.layers.items()}
-        return Lora(layers, lora.scale, lora.ranks), {"basis": basis}
-    return lora, {}
+def setting(name: str, lora: Lora) -> Lora:
+    """Clients that keep frozen what the rule wants frozen."""
+    return frozen(lora, "A") if name in ("ffa", "rolora") else lora
 
 
 def rows(lora: Lora, order: Tensor) -> Lora:
@@ -400,18 +372,16 @@ def rows(lora: Lora, order: Tensor) -> Lora:
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_is_blind_to_order_scale_of_weights_and_absent_clients(name: str) -> None:
-    lora, kw = setting(name, drawn(15, [3] * 5))
+    lora = setting(name, drawn(15, [3] * 5))
     rule: Callable[..., Merged] = RULES[name].function
     w, start = torch.tensor([1.0, 2, 0, 4, 3]).double(), begun(lora)
-    usual = models(lora, rule(lora, w, start, 0, **kw))
+    usual = models(lora, rule(lora, w, start, 0))
     order = torch.tensor([3, 0, 4, 2, 1])
-    shuffled = models(
-        rows(lora, order), rule(rows(lora, order), w[order], rows(start, order), 0, **kw)
-    )
-    larger = models(lora, rule(lora, w * 1000, start, 0, **kw))
+    shuffled = models(rows(lora, order), rule(rows(lora, order), w[order], rows(start, order), 0))
+    larger = models(lora, rule(lora, w * 1000, start, 0))
     for f in lora.layers.values():
         f.a[2], f.b[2] = float("nan"), float("inf")
-    broken = models(lora, rule(lora, w, start, 0, **kw))
+    broken = models(lora, rule(lora, w, start, 0))
     for n, x in usual.items():
         assert close(shuffled[n], x[order])
         assert close(larger[n], x)
@@ -421,8 +391,8 @@ def test_every_rule_is_blind_to_order_scale_of_weights_and_absent_clients(name: 
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_leaves_a_single_client_as_it_is(name: str) -> None:
-    lora, kw = setting(name, drawn(16, [3]))
-    merged = RULES[name].function(lora, torch.tensor([5.0]), begun(lora), 0, **kw)
+    lora = setting(name, drawn(16, [3]))
+    merged = RULES[name].function(lora, torch.tensor([5.0]), begun(lora), 0)
     for n, x in models(lora, merged).items():
         assert close(x, dense(lora)[n])
 
@@ -431,11 +401,11 @@ def test_every_rule_leaves_a_single_client_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("ranks", [[1], [3, 3, 3], [1, 1, 1, 1]])
 def test_no_rule_writes_into_what_it_is_given(name: str, ranks: list[int]) -> None:
     """Views abound: with one client, or with rank 1, a transposed tensor is its own copy."""
-    lora, kw = setting(name, drawn(24, ranks))
+    lora = setting(name, drawn(24, ranks))
     start = drawn(25, ranks)
     before = [x.clone() for layers in (lora.layers, start.layers) for x in flat(layers).values()]
     gram(lora), aggregation_error(lora, torch.ones(len(ranks)))
-    ({**RULES, **ROBUST})[name].function(lora, torch.ones(len(ranks)), start, 0, **kw)
+    ({**RULES, **ROBUST})[name].function(lora, torch.ones(len(ranks)), start, 0)
     after = [x for layers in (lora.layers, start.layers) for x in flat(layers).values()]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -443,12 +413,12 @@ def test_no_rule_writes_into_what_it_is_given(name: str, ranks: list[int]) -> No
 @pytest.mark.parametrize("name", [n for n in RULES if n != "fedsa"])
 def test_every_client_counts_by_its_weight(name: str) -> None:
     """The hazard of a rule that keeps only client 0: move the last one, and everybody moves."""
-    lora, kw = setting(name, drawn(17, [3] * 3))
+    lora = setting(name, drawn(17, [3] * 3))
     w = torch.tensor([1.0, 1, 2]).double()
-    before = models(lora, RULES[name].function(lora, w, begun(lora), 0, **kw))
+    before = models(lora, RULES[name].function(lora, w, begun(lora), 0))
     for f in lora.layers.values():
         f.b[2] *= 1.5
-    after = models(lora, RULES[name].function(lora, w, begun(lora), 0, **kw))
+    after = models(lora, RULES[name].function(lora, w, begun(lora), 0))
     for n, x in before.items():
         assert not close(after[n][0], x[0], 1e-3)
 
@@ -461,22 +431,21 @@ def test_weights_are_not_applied_on_both_factors() -> None:
         assert not close(f.b @ f.a, torch.as_tensor(twice), 1e-2)
 
 
-@pytest.mark.parametrize("name", ["fedit", "fedex", "ffa", "rolora", "fedsa", "fedsb"])
+@pytest.mark.parametrize("name", ["fedit", "fedex", "ffa", "rolora", "fedsa"])
 def test_rules_for_equal_ranks_say_what_to_use_instead(name: str) -> None:
     lora = drawn(19, [2, 3])
-    kw = {"basis": {}} if name == "fedsb" else {}
     with pytest.raises(MootError, match=rf"{name} needs equal ranks.*\[2, 3\]; use flexlora"):
-        RULES[name].function(lora, torch.ones(2), begun(lora), 0, **kw)
+        RULES[name].function(lora, torch.ones(2), begun(lora), 0)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", RULES)
 def test_factors_on_a_gpu_give_the_same(name: str) -> None:
-    lora, kw = setting(name, drawn(23, [3] * 4))
+    lora = setting(name, drawn(23, [3] * 4))
     w, start = torch.tensor([1.0, 0, 2, 3]), begun(lora)
     here, there = (
-        RULES[name].function(x, w, y, 0, **kw)
+        RULES[name].function(x, w, y, 0)
         for x, y in ((lora, start), (on(lora, "cuda"), on(start, "cuda")))
     )
     back = Merged(*({n: Factors(f.a.cpu(), f.b.cpu()) for n, f in part.items()} for part in there))

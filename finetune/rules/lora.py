@@ -9,9 +9,10 @@
     flexlora    the best product of its own rank             kept up to the singular values cut off
     ffa         A frozen and common, mean of B               kept
     rolora      A and B frozen in turn, mean of the other    kept
-    fedsb       A and B_0 frozen and common, mean of R       kept
     fedsa       mean of A, its own B                         not meant to be: B is personal
     hetlora     means weighted by norm, cut to its rank      not kept
+
+Fed-SB is no rule of its own: it is `fedavg` on what the method LoRA-XS trains (`methods/lora_xs.py`).
 
 `lora_robust` chooses other weights by distances of products, then calls one of these.
 
@@ -30,7 +31,7 @@ from torch import Tensor
 
 from ...protocols import MootError
 from .average import Rule, numbers, shares, weighted_mean
-from .gram import Factors, Lora, centred, checked, linalg, present, product_norms, stacked, svd
+from .gram import Factors, Lora, centred, checked, present, product_norms, stacked, svd
 
 
 class Merged(NamedTuple):
@@ -144,44 +145,6 @@ def fedsa(lora: Lora, weights: Tensor, start: Lora, number: int) -> Merged:
     return Merged(layers, {})
 
 
-def fedsb(
-    lora: Lora, weights: Tensor, start: Lora, number: int, *, basis: Mapping[str, Tensor]
-) -> Merged:
-    """B_k = B_0 R_k with B_0 and A common and frozen: R' = sum p_k R_k, B' = B_0 R'.
-
-    Fed-SB, Singhal et al. 2025, arXiv 2502.15436; `basis` is B_0 (out, r) for every layer, and R (r, r)
-    is all that travels (`cores`). A trainer that holds R as a tensor of its own calls `fedavg` on it.
-    Raises `MootError` when clients differ in A, or a B_k is not in the span of B_0.
-    """
-    p = _ready(lora, weights, equal_ranks="fedsb")
-    _common({n: f.a for n, f in lora.layers.items()}, p, "A")
-    one = _first(p)
-    here = p > 0
-    layers: dict[str, Factors] = {}
-    for name, r_PRR in cores(present(lora, here), basis).items():
-        f = lora.layers[name]
-        b = torch.zeros_like(f.b)
-        b[here] = basis[name].to(f.b) @ r_PRR
-        layers[name] = _handed(lora, f.a, b, one, p)
-    return Merged(layers, {})
-
-
-def cores(lora: Lora, basis: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """R (K, r, r) with B = B_0 R, by least squares. Raises `MootError` when B is not B_0 R."""
-    found: dict[str, Tensor] = {}
-    for name, f in lora.layers.items():
-        b_0 = basis[name].to(f.b)
-        r = linalg.pinv(b_0) @ f.b
-        off = float(linalg.vector_norm(b_0 @ r - f.b))
-        if off > 1e-4 * float(linalg.vector_norm(f.b)):
-            raise MootError(
-                f"{name}: B has a part of norm {off:.3g} outside the span of the basis; "
-                "fedsb trains R alone in B = B_0 R"
-            )
-        found[name] = r
-    return found
-
-
 def _ready(lora: Lora, weights: Tensor, equal_ranks: str | None = None) -> Tensor:
     """The shares (K,), once the clients' shapes, and where a rule asks for it their ranks, fit."""
     p = shares(weights, len(lora.scale))
@@ -230,10 +193,10 @@ def _first(p: Tensor) -> Tensor:
 
 
 def trained(rule: str, number: int) -> str:
-    """Which tensors clients train in that round: "AB", "A", "B", or "R" of Fed-SB."""
+    """Which tensors clients train in that round: "AB", "A" or "B"."""
     if rule == "rolora":
         return "BA"[number % 2]
-    return {"ffa": "B", "fedsb": "R"}.get(rule, "AB")
+    return "B" if rule == "ffa" else "AB"
 
 
 def sent(rule: str, number: int) -> str:
@@ -250,6 +213,5 @@ RULES: dict[str, Rule] = {
     "ffa": Rule(ffa, "A frozen, mean of B, exact (Sun et al. 2024)"),
     "rolora": Rule(rolora, "A and B in turn, exact (Chen et al. 2025)"),
     "fedsa": Rule(fedsa, "mean of A, personal B (Guo et al. 2024)"),
-    "fedsb": Rule(fedsb, "mean of R between frozen factors, exact (Singhal et al. 2025)"),
 }
 """Name -> rule(lora, weights, start, number of the round from 0, **settings) -> `Merged`."""
