@@ -96,7 +96,7 @@ def hetlora(lora: Lora, weights: Tensor, start: Lora, number: int) -> Merged:
     """w_k ~ p_k ||B_k A_k||_F, A' = sum w_k A_k, B' = sum w_k B_k, padded, then cut to each rank.
 
     HetLoRA, Cho et al. 2024, arXiv 2401.06432, whose weights are the norms alone. The norm is over all
-    layers together; where all are 0, w = p. Its pruning of ranks is in `prune.py`.
+    layers together; where all are 0, w = p.
     """
     p = _ready(lora, weights)
     size = torch.where(p > 0, product_norms(lora), 0)
