@@ -23,6 +23,7 @@ from ..protocols import (
     MootError,
     Move,
     Observation,
+    One,
     Protocol,
     ProtocolError,
     Reply,
@@ -31,8 +32,9 @@ from ..protocols import (
     rules,
     trusted,
 )
+from .coach import WHISPER, briefed, judged
 from .episode import Episode, Turn
-from .scenario import ProtocolChoice, Scenario
+from .scenario import COACH, ProtocolChoice, Scenario
 from .world import Ending, Telling, World
 from .worlds import WORLDS
 
@@ -74,7 +76,14 @@ class Environment:
         self._heard: list[Message] = []
         self._tell = cast(Telling, self.world).tell if hasattr(self.world, "tell") else None
         self._over = cast(Ending, self.world).over if hasattr(self.world, "over") else None
-        self._all_hear = len(self.agents) == 2 and self._tell is None and not self.protocol.sealed
+        self._coach, self._advised = scenario.coach, False
+        if self._coach is not None:
+            if self._coach.of not in self.agents:
+                hint = did_you_mean(self._coach.of, self.agents)
+                raise MootError(f"coach.of: there is no seat {self._coach.of!r}; {hint}")
+            self.roles = {**self.roles, COACH: COACH}
+        alone = self._tell is None and self._coach is None
+        self._all_hear = len(self.agents) == 2 and alone and not self.protocol.sealed
         self._sees_all, self._max_text = sees_all, scenario.max_text
         self._briefing: dict[str, Briefing] = {}
         self._errors: list[ProtocolError] = []
@@ -86,13 +95,21 @@ class Environment:
     @property
     def speaker(self) -> str | None:
         """Who is asked next; None when the episode is over."""
-        return self.conversation.speaker
+        speaker = self.conversation.speaker
+        if self._coach is not None and speaker == self._coach.of and not self._advised:
+            return COACH
+        return speaker
 
     def observe(self, agent: str | None = None) -> Observation:
         """What `agent` (the next speaker, if None) sees now."""
-        talk = self.conversation
-        speaker = talk.speaker
+        talk, speaker = self.conversation, self.speaker
         agent = agent or speaker or self.agents[0]
+        if agent == COACH and self._coach is not None:
+            seen = self.observe(self._coach.of)
+            about = self._briefing.get(COACH) or briefed(self._coach, seen.about)
+            self._briefing[COACH] = about
+            options = WHISPER if speaker == COACH else ()
+            return seen._replace(about=about, options=options, error=self._error(agent))
         heard, standing = self._heard, talk.offer
         if not self._all_hear:
             heard = [m for m in heard if agent == m.sender or agent in m.receivers]
@@ -105,23 +122,29 @@ class Environment:
             talk.options() if agent == speaker else (),
             standing,
             talk.left,
-            self._errors[-1] if self._errors and agent == speaker else None,
+            self._error(agent),
         )
+
+    def _error(self, agent: str) -> ProtocolError | None:
+        return self._errors[-1] if self._errors and agent == self.speaker else None
 
     def step(self, reply: Reply, agent: str | None = None) -> Turn:
         """Judge a reply of the next speaker (or of whoever claims to be), record it, move on."""
         talk = self.conversation
-        state, who = talk.state, agent or talk.speaker or self.agents[0]
-        judged = self._judge(reply, who) if reply.error is None else None
-        if isinstance(judged, Message):
+        state, who = talk.state, agent or self.speaker or self.agents[0]
+        found = self._judge(reply, who) if reply.error is None else None
+        if isinstance(found, Message):
             kept = None if reply.raw is None else reply
-            said, error = judged, None
+            said, error = found, None
             self._errors.clear()
+            self._advised = who == COACH
         else:
             kept = _recordable(reply) if reply.raw is None else reply
-            said, error = None, judged
+            said, error = None, found
             self._blame(who, error, reply)
-        told = None if said is None or self._tell is None else self._told(said) or None
+        told = None
+        if said is not None and self._tell is not None and who != COACH:
+            told = self._told(said) or None
         turn = trusted(
             Turn,
             {
@@ -160,7 +183,7 @@ class Environment:
         if error is None:
             talk.end(Ended.BROKEN)
             self.why = f"{who}: {reply.error}"
-        elif who == talk.speaker:
+        elif who == self.speaker:
             self._errors.append(error)
             if len(self._errors) > self.scenario.patience:
                 talk.end(Ended.FORFEITED)
@@ -186,6 +209,8 @@ class Environment:
 
     def _judge(self, reply: Reply, who: str) -> Message | ProtocolError:
         talk = self.conversation
+        if self._coach is not None and COACH in (who, self.speaker):
+            return self._whisper(reply, who)
         if reply.raw is not None:
             parsed = read(reply.raw, who, self._legal())
             if isinstance(parsed, ProtocolError):
@@ -217,9 +242,10 @@ class Environment:
             Message,
             {
                 "id": len(talk.messages),
-                "conversation": talk.id,
+                "conversation": talk.thread(move) if talk.protocol.parts else talk.id,
                 "sender": who,
                 "receivers": receivers,
+                "named": _named(move, receivers),
                 "act": move.act,
                 "content": content,
                 "text": text,
@@ -234,6 +260,19 @@ class Environment:
             if over is not None:
                 talk.end(over)
         return message
+
+    def _whisper(self, reply: Reply, who: str) -> Message | ProtocolError:
+        """The coach's turn: whoever else speaks, or a coach out of turn, is in error."""
+        talk, coach = self.conversation, self._coach
+        assert coach is not None
+        if who != self.speaker:
+            legal = f"{self.speaker} has the floor"
+            arrived = str(reply.act or reply.raw)[:200]
+            return ProtocolError(kind="not-your-turn", agent=who, arrived=arrived, legal=legal)
+        said = judged(coach, reply, self._max_text, len(talk.messages) - 1, talk.id)
+        if isinstance(said, Message):
+            self._heard.append(said)
+        return said
 
     def _typed(
         self, who: str, move: Move, kind: type[Content], content: object
@@ -273,6 +312,12 @@ class Environment:
             make_space=partial(world.space, agent),
         )
         return self._briefing[agent]
+
+
+def _named(move: Move, receivers: tuple[str, ...]) -> str | None:
+    """Whom a message addresses that others hear too."""
+    to = move.to
+    return receivers[0] if type(to) is One and to.aloud and len(receivers) > 1 else None
 
 
 def _card(scenario: Scenario, protocol: Protocol, world: World, agent: str) -> str:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from ..protocols import WORLD, Key, MootError, changed, did_you_mean
 from .environment import Environment
 from .mistakes import checked, explained
-from .scenario import Scenario, Template
+from .scenario import COACH, Scenario, Template
 from .world import Generator
 from .worlds import WORLDS
 
@@ -80,9 +80,15 @@ def draw(
         raise MootError(explained(error, type(drawn), anew)) from None
 
 
+def roles_of(scenario: Scenario) -> dict[str, str]:
+    """Every seat -> its role in the protocol, "" where there are none; a coach's seat included."""
+    roles = dict(WORLDS[scenario.world].build(scenario).roles())
+    return roles if scenario.coach is None else {**roles, COACH: COACH}
+
+
 def seats(scenario: Scenario, name: str) -> list[str]:
     """The agents that a name means: the seat itself, or all seats of that role; empty for neither."""
-    roles = WORLDS[scenario.world].build(scenario).roles()
+    roles = roles_of(scenario)
     return [name] if name in roles else [agent for agent, role in roles.items() if role == name]
 
 
@@ -107,7 +113,7 @@ def _prepared(key: _Same) -> tuple[Generator, dict[str, Any]]:
         raise MootError(_unknown_world(source.world))
     parameters = json.loads(json.dumps(source.generate, default=str))
     generator = checked(WORLDS[source.world].Generator, parameters, "generate")
-    own = ("name", "brief", "agents", "max_text", "patience")
+    own = ("name", "brief", "agents", "max_text", "patience", "coach")
     given = {name: getattr(source, name) for name in own if name in source.model_fields_set}
     return cast(Generator, generator), {k: v for k, v in given.items() if v is not None}
 
@@ -192,12 +198,12 @@ def _unknown_world(world: object) -> str:
 def _playable(source: Scenario | Template) -> None:
     """Raise `MootError` unless an episode can begin, and every agent named has a seat."""
     scenario = draw(source)
-    nameless = next((seat for seat in scenario.roles if seat in ("", "*", WORLD)), None)
+    nameless = next((seat for seat in scenario.roles if seat in ("", "*", WORLD, COACH)), None)
     if nameless is not None:
         raise MootError(f"roles: a seat cannot be called {nameless!r}")
     table = Environment(scenario)
     if isinstance(source, Scenario):
-        known = {*scenario.roles, *filter(None, table.roles.values()), "*"}
+        known = {*table.roles, *filter(None, table.roles.values()), "*"}
         stray = next((seat for seat in scenario.agents if seat not in known), None)
         if stray is not None:
             raise MootError(f"agents: there is no seat {stray!r}; {did_you_mean(stray, known)}")

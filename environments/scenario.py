@@ -101,6 +101,19 @@ class Role(BaseModel):
     )
 
 
+COACH = "coach"
+"""Name and role of a coach's seat; no other seat is called so."""
+
+
+class Coach(BaseModel):
+    """A seat that whispers advice to one agent before each of its moves."""
+
+    model_config = STRICT
+
+    of: str = Field(description="The seat that hears the advice.")
+    brief: str = Field(default="", description="What the coach is after, in words.")
+
+
 class Scenario(BaseModel):
     """Fields that every world shares."""
 
@@ -125,6 +138,10 @@ class Scenario(BaseModel):
         description="Illegal replies in a row that are asked again before the agent forfeits.",
     )
     source: str = Field(default="", description="Where it comes from, e.g. an id in a data file.")
+    coach: Coach | None = Field(
+        default=None,
+        description="A further seat, `coach`, that whispers to one agent: `of`, `brief`.",
+    )
 
     def model_post_init(self, context: Any) -> None:
         # A record leaves out what was not set; without its world it could not be read again.
@@ -151,3 +168,4 @@ class Template(BaseModel):
     patience: int | None = Field(
         default=None, ge=0, description="Overrides the generator's patience."
     )
+    coach: Coach | None = Field(default=None, description="As in a scenario.")

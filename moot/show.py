@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .environments import WORLDS, Episode, Turn
+from .environments.load import roles_of
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
@@ -33,7 +34,7 @@ def plain(value: object) -> str:
 
 def transcript(episode: Episode, *, detail: bool = False) -> RenderableType:
     """One episode as a conversation; `detail` adds tokens, legal mass and private thoughts."""
-    colour = {a: COLOURS[i % len(COLOURS)] for i, a in enumerate(episode.scenario.roles)}
+    colour = {a: COLOURS[i % len(COLOURS)] for i, a in enumerate(roles_of(episode.scenario))}
     grid = Table.grid(padding=(0, 2))
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(no_wrap=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from .agents.scripted.players import unplayed
 from .agents.seats import Seat, Spec, seat_all
-from .environments import WORLDS, Environment, Episode, Scenario, Template, play
-from .environments.load import draw, load_scenario
+from .environments import Environment, Episode, Scenario, Template, play
+from .environments.load import draw, load_scenario, roles_of
 from .environments.records import Run, default_path
 from .environments.transcripts import is_transcripts, load_scenarios
 from .protocols import MootError, did_you_mean
@@ -91,8 +91,7 @@ class Simulation:
     def _tables(self) -> Iterator[Environment]:
         for number in self.missing:
             scenario = draw(self.source, self.seed, number)
-            roles = WORLDS[scenario.world].build(scenario).roles()
-            who = {a: seat_of(self.seats, a, roles[a]) for a in scenario.roles}
+            who = {a: seat_of(self.seats, a, role) for a, role in roles_of(scenario).items()}
             yield Environment(
                 scenario,
                 seed=self.seed,
@@ -168,14 +167,14 @@ def sourced(
 
 def chosen_specs(scenario: Scenario, given: Mapping[str, Spec]) -> dict[str, Spec]:
     """Who sits where: `given`, then the scenario's own choice, then the shipped model."""
-    roles = WORLDS[scenario.world].build(scenario).roles()
-    known = [*scenario.roles, *dict.fromkeys(r for r in roles.values() if r), "*"]
+    roles = roles_of(scenario)
+    known = [*roles, *dict.fromkeys(r for r in roles.values() if r), "*"]
     for name in given:
         if name not in known:
             raise MootError(f"no seat {name!r} in {scenario.name}; {did_you_mean(name, known)}")
     default: dict[str, Spec] = {"*": "nano", **scenario.agents}
     chosen = dict(given) if "*" in given else default | dict(given)
-    used = {_key_of(chosen, agent, roles[agent]) for agent in scenario.roles}
+    used = {_key_of(chosen, agent, role) for agent, role in roles.items()}
     return {name: spec for name, spec in chosen.items() if name in used}
 
 
