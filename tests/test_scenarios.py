@@ -149,7 +149,7 @@ TASKS: dict[str, Any] = {"name": "t", "world": "task_allocation", "generate": {}
 
 WRONG = [
     (CAMP, "world", "item_divsion", "unknown world 'item_divsion'; did you mean 'item_division'?"),
-    (CAMP, "world", ..., "world: missing; one of item_division, price_bargaining, task_allocation"),
+    (CAMP, "world", ..., "world: missing; one of "),
     (CAMP, "world", ["x"], "unknown world ['x']"),
     (CAMP, "itms", {}, "unknown key 'itms'; did you mean 'items'?"),
     (CAMP, "roles/ann/vlues", 1, "roles.ann: unknown key 'vlues'; did you mean 'values'?"),
