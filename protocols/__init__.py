@@ -42,6 +42,7 @@ from .protocol import (
     Protocol,
     State,
 )
+from .service import service
 from .stacked_offers import stacked_offers
 from .walk import check_transcript, walk
 from .wire import named, read, reply_schema, rules, written
@@ -52,6 +53,7 @@ PROTOCOLS = {
     "dutch_auction": dutch_auction,
     "english_auction": english_auction,
     "joint_action": joint_action,
+    "service": service,
     "stacked_offers": stacked_offers,
 }
 
@@ -106,6 +108,7 @@ __all__ = [
     "read",
     "reply_schema",
     "rules",
+    "service",
     "stacked_offers",
     "trusted",
     "walk",

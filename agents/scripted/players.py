@@ -15,11 +15,14 @@ from typing import Any
 
 from ...protocols import Act, MootError, Observation, Reply, did_you_mean
 from ...protocols.schemas import sample
+from . import desk
 from .strategies import STRATEGIES
 
 Player = Callable[[Observation, random.Random], Reply]
 
-PLAYERS: dict[str, Mapping[str, Player]] = {}
+PLAYERS: dict[str, Mapping[str, Player]] = {
+    "support_desk": desk.PLAYERS,
+}
 """World -> name -> its player there."""
 RANKED = frozenset[str]()
 """Worlds of `PLAYERS` that the tactics of `strategies.py` play as well."""

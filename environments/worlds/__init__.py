@@ -3,8 +3,9 @@
 from ..world import World
 from .item_division import ItemDivision
 from .price_bargaining import PriceBargaining
+from .support_desk import SupportDesk
 from .task_allocation import TaskAllocation
 
 WORLDS: dict[str, type[World]] = {
-    w.name: w for w in (ItemDivision, PriceBargaining, TaskAllocation)
+    w.name: w for w in (ItemDivision, PriceBargaining, SupportDesk, TaskAllocation)
 }
