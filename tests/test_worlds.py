@@ -794,8 +794,8 @@ def test_golden_episodes_are_read_replayed_and_written_byte_for_byte(world: str)
         assert episode.line() == line
         assert replay(episode).episode().line() == line
         ends.add(episode.ended)
-    assert Ended.AGREED in ends
-    assert len(ends) >= 3
+    assert ends & {Ended.AGREED, Ended.DONE}
+    assert len(ends) >= 2
     assert any("error" in turn for line in lines for turn in json.loads(line)["turns"])
 
 

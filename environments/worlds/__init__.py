@@ -2,10 +2,11 @@
 
 from ..world import World
 from .item_division import ItemDivision
+from .matrix_game import MatrixGame
 from .price_bargaining import PriceBargaining
 from .support_desk import SupportDesk
 from .task_allocation import TaskAllocation
 
 WORLDS: dict[str, type[World]] = {
-    w.name: w for w in (ItemDivision, PriceBargaining, SupportDesk, TaskAllocation)
+    w.name: w for w in (ItemDivision, PriceBargaining, SupportDesk, TaskAllocation, MatrixGame)
 }
