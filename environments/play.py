@@ -118,7 +118,7 @@ def replay(
 
 def said(message: Message) -> Reply:
     """The reply that leads to this message."""
-    to = message.receivers[0] if len(message.receivers) == 1 else None
+    to = message.receivers[0] if len(message.receivers) == 1 else message.named
     return Reply(act=message.act, to=to, content=message.content, text=message.text)
 
 

@@ -16,7 +16,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from .message import Ended
-from .protocol import ANY, EVERYONE, NOBODY, OTHER, SAME, TURN, One, Protocol, State
+from .protocol import (
+    ANY,
+    BACK,
+    EVERYONE,
+    NAMED,
+    NOBODY,
+    OTHER,
+    SAME,
+    TURN,
+    One,
+    Protocol,
+    State,
+)
 from .walk import Notes, broken, walk
 from .wire import rules
 
@@ -75,8 +87,10 @@ def _check_table(protocol: Protocol) -> None:
         row = f"move {move.state!r} {move.act}"
         if move.state not in (*names, ANY):
             raise broken(protocol, f"{row}: there is no state {move.state!r}")
-        if not isinstance(move.then, Ended) and move.then not in (*names, SAME):
+        if not isinstance(move.then, Ended) and move.then not in (*names, SAME, BACK):
             raise broken(protocol, f"{row}: leads to {move.then!r}, which is no state")
+        if move.then == BACK and not _nested(protocol, move.state):
+            raise broken(protocol, f"{row}: there is nowhere to go back to")
         if move.who not in (TURN, OTHER):
             raise broken(protocol, f"{row}: who is {move.who!r}, want TURN or OTHER")
         to = move.to.standing if isinstance(move.to, One) else move.to
@@ -89,9 +103,14 @@ def _check_table(protocol: Protocol) -> None:
         _check_state(protocol, state, names, standings)
 
 
+def _nested(protocol: Protocol, state: str) -> bool:
+    part = protocol.part_of.get(state)
+    return bool(part) and protocol.parts[part].nested
+
+
 def _check_state(protocol: Protocol, state: State, names: list[str], standings: set[str]) -> None:
     here = f"state {state.name!r}"
-    if state.floor != TURN and state.floor not in standings:
+    if state.floor not in (TURN, NAMED) and state.floor not in standings:
         raise broken(protocol, f"{here}: the floor is {state.floor!r}'s, which nobody ever is")
     if state.while_any is not None and state.rounds is not None:
         raise broken(protocol, f"{here}: lasts by while_any or by rounds, not by both")
@@ -103,7 +122,8 @@ def _check_state(protocol: Protocol, state: State, names: list[str], standings: 
         raise broken(protocol, f"{here}: nothing follows after {state.rounds} rounds")
     if isinstance(state.then, tuple) and state.then and state.then[-1][0] is not None:
         raise broken(protocol, f"{here}: its last ending must be for None, which always holds")
-    lost = next((t for t in state.ends() if not isinstance(t, Ended) and t not in names), None)
+    known = (*names, BACK) if _nested(protocol, state.name) else names
+    lost = next((t for t in state.ends() if not isinstance(t, Ended) and t not in known), None)
     if state.then and lost is not None:
         raise broken(protocol, f"{here}: leads to {lost!r}, which is no state")
     rows = [(str(m.act), m.content is not None) for m in protocol.table[state.name]]
@@ -124,6 +144,13 @@ def _check_ways(protocol: Protocol) -> None:
         if state.then:
             ways |= set(state.ends())
         leads[state.name] = ways
+    for state, ways in leads.items():
+        if BACK in ways:  # that is, to wherever the part was opened
+            ways.remove(BACK)
+            part = protocol.part_of[state]
+            ways |= {
+                s for s in leads if protocol.part_of[s] != part and part in _opened(protocol, s)
+            }
     reached: set[str] = set()
     new = {protocol.states[0].name}
     while new:
@@ -139,6 +166,11 @@ def _check_ways(protocol: Protocol) -> None:
     stuck = next((s for s in leads if s not in out and protocol.deadline is None), None)
     if stuck is not None:
         raise broken(protocol, f"state {stuck!r} has no way out")
+
+
+def _opened(protocol: Protocol, state: str) -> set[str]:
+    """The parts that moves from this state lead into."""
+    return {protocol.part_of[m.then] for m in protocol.table[state] if m.then in protocol.part_of}
 
 
 def _check_seats(protocol: Protocol, agents: tuple[str, ...], roles: dict[str, str]) -> None:

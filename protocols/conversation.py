@@ -1,6 +1,9 @@
 """One run of a protocol between named agents: whose turn it is, what may be said, what follows.
 
-`judge` says whether a message is a legal move, `say` makes it. Left out: contents (a world's business).
+`judge` says whether a message is a legal move, `say` makes it. Where the protocol is made of others, a
+part that follows another begins afresh (roles, turns, deadline, an empty table), and a nested part is a
+talk between those who opened it, under an id of its own; the part around it waits and then goes on where
+it was. Left out: contents (a world's business).
 """
 
 from __future__ import annotations
@@ -8,14 +11,47 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from .message import Act, Ended, Message, ProtocolError
-from .protocol import EVERYONE, NOBODY, OFFERING, SAME, TURN, Move, One, Option, Protocol, State
+from .protocol import (
+    BACK,
+    EVERYONE,
+    NAMED,
+    NOBODY,
+    OFFERING,
+    SAME,
+    TURN,
+    Move,
+    One,
+    Option,
+    Protocol,
+    State,
+)
+
+AWAY = "AWAY"
+"""Standing of those who are not in the nested part that is being talked."""
+ANSWERING = frozenset({Act.ACCEPT_PROPOSAL, Act.REJECT_PROPOSAL})
 
 
 @lru_cache(maxsize=256)
 def _others(agents: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     return {a: tuple([b for b in agents if b != a]) for a in agents}
+
+
+class Paused(NamedTuple):
+    """What a part was at when a nested one was opened."""
+
+    state: str
+    standing: dict[str, str]
+    offer: Message | None
+    offers: dict[str, Message]
+    spoken: int
+    named: str | None
+    seated: tuple[str, ...]
+    part: str
+    began: int
+    limit: int | None
 
 
 @dataclass(slots=True)
@@ -40,22 +76,49 @@ class Conversation:
     """Who has the floor; None when the conversation is over."""
     own: bool = field(init=False)
     """Whether the standing offer is the speaker's own."""
+    named: str | None = field(init=False)
+    """Whom the last move to `One` named."""
+    seated: tuple[str, ...] = field(init=False)
+    """Who is in the part that is being talked: everyone, unless it is nested."""
     others: Mapping[str, tuple[str, ...]] = field(init=False)
-    """Agent -> all the others, in seat order."""
+    """Agent -> all the others of those, in seat order."""
+    part: str = field(init=False)
+    """The part of the protocol that is being talked, "" where it has none."""
+    began: int = field(init=False)
+    """Messages said before that part began."""
+    limit: int | None = field(init=False)
+    """Messages, counted from the very first, with which that part is cut off."""
+    paused: list[Paused] = field(init=False)
+    """The parts around it, outermost first, that wait until it is over."""
 
     def __post_init__(self) -> None:
-        self.state = self.protocol.states[0].name
-        self.standing = {a: self.roles.get(a, "") for a in self.agents}
-        self.others = _others(self.agents)
-        self.offer, self.offers, self.messages, self.ended = None, {}, [], None
-        self.own, self.spoken = False, 0
+        self.state, self.spoken = self.protocol.states[0].name, 0
+        self.messages, self.paused = [], []
+        self.own, self.ended = False, None
+        self._begin(self.protocol.part_of[self.state])
         self.speaker = self._floor()
+
+    def _begin(self, part: str) -> None:
+        """All standings are roles, nothing is on the table, no time is spent yet."""
+        self.part, self.began = part, len(self.messages)
+        self.standing = {a: self.roles.get(a, "") for a in self.agents}
+        self.offer, self.offers, self.named = None, {}, None
+        self.seated, self.others = self.agents, _others(self.agents)
+        self.limit = self.protocol.deadline
+        if part:
+            self._cut(part)
+
+    def _cut(self, part: str) -> None:
+        """The part has its own deadline too, if that comes first."""
+        own = self.protocol.parts[part].protocol.deadline
+        if own is not None:
+            end = self.began + own
+            self.limit = end if self.limit is None else min(self.limit, end)
 
     @property
     def left(self) -> int | None:
-        """Messages that may still be said; None without a deadline."""
-        deadline = self.protocol.deadline
-        return None if deadline is None else deadline - len(self.messages)
+        """Messages that may still be said in this part; None without a deadline."""
+        return None if self.limit is None else self.limit - len(self.messages)
 
     def end(self, reason: Ended) -> None:
         """Close the conversation from outside: an agent broke or forfeited."""
@@ -63,17 +126,19 @@ class Conversation:
 
     def _floor(self) -> str:
         state = self.protocol.state[self.state]
+        if state.floor == NAMED:
+            return self.named or self.seated[0]
         if state.rounds is not None:
             group = self._group(state)
             return group[self.spoken % len(group)]
         if state.floor == TURN:
-            return self.agents[len(self.messages) % len(self.agents)]
+            return self.seated[(len(self.messages) - self.began) % len(self.seated)]
         return next(a for a in self.agents if self.standing[a] == state.floor)
 
     def _group(self, state: State) -> Sequence[str]:
         """Everyone on the floor of a state, in seat order."""
-        if state.floor == TURN:
-            return self.agents
+        if state.floor == TURN or state.floor == NAMED:
+            return self.seated
         return [a for a in self.agents if self.standing[a] == state.floor]
 
     def moves(self) -> tuple[Move, ...]:
@@ -102,6 +167,8 @@ class Conversation:
         if move.to == NOBODY:
             return ()
         standing = move.to.standing if isinstance(move.to, One) else move.to
+        if standing == EVERYONE:
+            return self.others.get(agent, self.agents)
         return tuple(a for a in self.agents if self.standing[a] == standing and a != agent)
 
     def judge(
@@ -117,12 +184,17 @@ class Conversation:
             return self._misfit(agent, act, has_content)
         receivers = self.others[agent] if move.to == EVERYONE else self.receivers(agent, move)
         if to is None:
-            if len(receivers) == 1 or (receivers and not isinstance(move.to, One)):
+            if receivers and not isinstance(move.to, One):
                 return move, receivers
             if move.to == NOBODY:
                 return move, ()
-        elif to in receivers:
-            return move, (to,) if isinstance(move.to, One) else receivers
+            to = receivers[0] if len(receivers) == 1 else None
+        if to is not None and to in receivers:
+            if not isinstance(move.to, One):
+                return move, receivers
+            if not move.to.aloud:
+                return move, (to,)
+            return move, (to, *(a for a in self.others[agent] if a != to))
         nobody = (
             "no `to`: nobody hears it"
             if move.to == NOBODY
@@ -154,13 +226,29 @@ class Conversation:
             return self.offers[receivers[0]].id
         if self.offer is not None and self.offer.sender != agent:
             return self.offer.id
+        if move.act in ANSWERING and self.offer is None and len(receivers) == 1:
+            answered = self.offers.get(receivers[0])
+            return None if answered is None else answered.id
         return None
+
+    def opens(self, move: Move) -> str | None:
+        """The nested part that this move opens, if it opens one."""
+        part = self.protocol.part_of.get(move.then, "")
+        return part if part != self.part and part and self.protocol.parts[part].nested else None
+
+    def thread(self, move: Move) -> str:
+        """The id of the conversation that this move is part of: ID, or ID/PART in a nested part."""
+        part = self.opens(move) or (self.part if self.paused else "")
+        return f"{self.id}/{part}" if part else self.id
 
     def say(self, message: Message, move: Move) -> None:
         """Advance by one judged message."""
-        self.messages.append(message)
         act, protocol = move.act, self.protocol
         state = protocol.state[self.state]
+        if protocol.parts and (part := self.opens(move)):
+            state = protocol.state[move.then]
+            self._open(part, (message.sender, *message.receivers))
+        self.messages.append(message)
         if act in OFFERING and message.receivers:
             self.offers[message.sender] = message
             if state.floor == TURN or act is Act.CFP:
@@ -172,7 +260,11 @@ class Conversation:
             self.standing = {a: shifted.get(s, s) for a, s in self.standing.items()}
         if move.sender_becomes:
             self.standing[message.sender] = move.sender_becomes
-        if move.receiver_becomes:
+        if type(move.to) is One:
+            self.named = message.receivers[0]
+            if move.receiver_becomes:
+                self.standing[self.named] = move.receiver_becomes
+        elif move.receiver_becomes:
             for agent in message.receivers:
                 self.standing[agent] = move.receiver_becomes
         then = move.then
@@ -181,17 +273,50 @@ class Conversation:
             return
         self.spoken += 1
         if then != SAME and then != self.state:
-            self.state, self.spoken = then, 0
-            state = protocol.state[then]
+            self._go(then)
+            state = protocol.state[self.state]
         if state.while_any is not None or state.rounds is not None:
             self._lead_on()
             if self.ended is not None:
                 return
-        if protocol.deadline is not None and len(self.messages) >= protocol.deadline:
-            self.end(Ended.LIMIT)
-        else:
-            self.speaker = self._floor()
-            self.own = self.offer is not None and self.offer.sender == self.speaker
+        while self.limit is not None and len(self.messages) >= self.limit:
+            if not self.paused:
+                self.end(Ended.LIMIT)
+                return
+            self._back()
+        self.speaker = self._floor()
+        self.own = self.offer is not None and self.offer.sender == self.speaker
+
+    def _go(self, then: str) -> None:
+        """On to another state, perhaps of another part."""
+        if then == BACK:
+            self._back()
+            return
+        self.state, self.spoken = then, 0
+        if self.protocol.parts and self.protocol.part_of[then] != self.part:
+            self._begin(self.protocol.part_of[then])
+
+    def _open(self, part: str, between: tuple[str, ...]) -> None:
+        """A nested part begins, between the one who opens it and those who are addressed."""
+        around = Paused(
+            self.state, self.standing, self.offer, self.offers, self.spoken, self.named,
+            self.seated, self.part, self.began, self.limit,
+        )  # fmt: skip
+        self.paused.append(around)
+        self.standing = dict.fromkeys(self.agents, AWAY)
+        self.offer, self.offers, self.spoken, self.named = None, {}, 0, None
+        self.seated, self.others = between, _others(between)
+        self.part, self.began = part, len(self.messages)
+        self._cut(part)
+
+    def _back(self) -> None:
+        """The part around the nested one goes on: what was said in between took nobody's turn."""
+        said = len(self.messages) - self.began
+        (
+            self.state, self.standing, self.offer, self.offers, self.spoken, self.named,
+            self.seated, self.part, began, self.limit,
+        ) = self.paused.pop()  # fmt: skip
+        self.others, self.began = _others(self.seated), began + said
 
     def _lead_on(self) -> None:
         """Leave states that have lasted as long as they may, several at once if need be."""
@@ -218,4 +343,4 @@ class Conversation:
             if isinstance(then, Ended):
                 self.end(then)
                 return
-            self.state, self.spoken = then, 0
+            self._go(then)

@@ -181,6 +181,8 @@ class Message(BaseModel):
     sender: str
     receivers: tuple[str, ...]
     """Only these agents (and the sender) ever see the message."""
+    named: str | None = None
+    """The first of the receivers, where all of several hear what is addressed to this one."""
     act: Annotated[Act, GetPydanticSchema(_as_str)]
     content: SerializeAsAny[Content] | None = None
     text: str = ""
@@ -212,6 +214,9 @@ class Reply(BaseModel):
     logprobs: tuple[float, ...] = ()
     """Natural log-probability of each of `token_ids` under the distribution it was drawn from:
     masked, at the sampling temperature, after top-k/top-p."""
+    model_logprobs: tuple[float, ...] = ()
+    """Natural log-probability of each of `token_ids` under the model itself: at temperature 1, before
+    any mask. Empty when the agent does not know it."""
     prompt_tokens: int | None = None
     """Tokens in the prompt; None when the agent has no tokens."""
     completion_tokens: int | None = None

@@ -4,7 +4,8 @@ From that one declaration come the validator (`Conversation.judge`), the legal m
 Schema (`wire.py`), the rules as prompt text (`Protocol.rules`), the replay of transcripts and the
 fuzzer (`check.py`). Five ideas are enough for bilateral, many-party and simultaneous protocols:
 
-*floor*      who may speak in a state: everyone in turn (`TURN`), or those of one standing
+*floor*      who may speak in a state: everyone in turn (`TURN`), those of one standing, or whoever
+             was named last (`NAMED`)
 *standing*   what an agent is in this conversation; at first its role, changed by moves
              ("bidder" becomes "proposer" becomes "contractor")
 *while_any*  a state lasts while anyone has that standing, then leads on
@@ -12,13 +13,14 @@ fuzzer (`check.py`). Five ideas are enough for bilateral, many-party and simulta
 *NOBODY*     a move that no other agent hears: with `rounds=1`, all choose at once. What came of it
              is told by the world
 
+A protocol may be made of others (`compose.py`); its states then belong to parts, PART/STATE.
 Left out: clocks (deadlines count messages), several floors at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -28,6 +30,8 @@ TURN = "TURN"
 """As a floor: seats speak one after the other. As a mover: whoever has the floor."""
 OTHER = "OTHER"
 """As a mover: whoever has the floor, unless the standing offer is their own."""
+NAMED = "NAMED"
+"""As a floor: whom the last move to `One` named; at first the first seat."""
 EVERYONE = "EVERYONE"
 """As receivers: all other agents."""
 NOBODY = "NOBODY"
@@ -36,15 +40,19 @@ ANY = "ANY"
 """As a state: the move is possible in every state."""
 SAME = "SAME"
 """As a target: the state stays (a `while_any` state leads on when its group is empty)."""
+BACK = "BACK"
+"""As a target in a nested part: it is over, and goes on where it was opened."""
 OFFERING = frozenset({Act.PROPOSE, Act.CFP})
 """Acts that put an offer or a call on the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class One:
-    """As receivers: one agent of this standing, which the sender names."""
+    """As receivers: one agent of this standing (`EVERYONE`: any other), which the sender names."""
 
     standing: str
+    aloud: bool = False
+    """Everyone hears it; the one who is named is only addressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,15 @@ class State:
         return tuple(e for _, e in self.then) if isinstance(self.then, tuple) else (self.then,)
 
 
+class Part(NamedTuple):
+    """A protocol within another."""
+
+    protocol: Protocol
+    """As it is on its own."""
+    nested: bool
+    """Whether it is opened from a state of another part, and leads back there."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """States, moves and seats of one protocol; immutable and shared by all its conversations."""
@@ -108,6 +125,17 @@ class Protocol:
     deadline: int | None = None
     """Most messages in one conversation; exactly this many may be said."""
     summary: str = ""
+    parts: Mapping[str, Part] = field(default_factory=dict[str, Part])
+    """Name -> part, where the protocol is made of others; the states of a part are called NAME/..."""
+
+    @cached_property
+    def part_of(self) -> dict[str, str]:
+        """State -> the part that it belongs to, "" for none."""
+        longest = sorted(self.parts, key=len, reverse=True)
+        return {
+            s.name: next((p for p in longest if s.name.startswith(f"{p}/")), "")
+            for s in self.states
+        }
 
     @cached_property
     def state(self) -> dict[str, State]:
@@ -151,6 +179,9 @@ class Protocol:
 
     def seats(self, agents: Sequence[str], roles: Mapping[str, str]) -> str | None:
         """None when these agents can hold this conversation, else why not."""
+        for part in self.parts.values():
+            if not part.nested and (wrong := part.protocol.seats(agents, roles)):
+                return wrong
         if self.roles is None:
             low, high = self.size
             if low <= len(agents) and (high is None or len(agents) <= high):
@@ -170,8 +201,7 @@ class Protocol:
         standings = self.reach(role)
         seen: dict[tuple[object, ...], Move] = {}
         for move in self.moves:
-            floors = [s.floor for s in self.states if move.state in (s.name, ANY)]
-            if any(f == TURN or f in standings for f in floors):
+            if self._speaks(move, standings):
                 seen.setdefault((move.act, move.content, move.says), move)
         return tuple(seen.values())
 
@@ -181,8 +211,7 @@ class Protocol:
         while True:
             more = set(standings)
             for m in self.moves:
-                floors = {s.floor for s in self.states if m.state in (s.name, ANY)}
-                if m.sender_becomes and (TURN in floors or floors & standings):
+                if m.sender_becomes and self._speaks(m, standings):
                     more.add(m.sender_becomes)
                 to = m.to.standing if isinstance(m.to, One) else m.to
                 if m.receiver_becomes and (to == EVERYONE or to in standings):
@@ -191,3 +220,17 @@ class Protocol:
             if more == standings:
                 return standings
             standings = more
+
+    def _speaks(self, move: Move, standings: set[str]) -> bool:
+        """Whether an agent that may come to have these standings may come to make this move."""
+        for state in self.states:
+            if move.state not in (state.name, ANY):
+                continue
+            # In a nested part only those it is between take turns; they have its name as a standing.
+            part = self.part_of[state.name]
+            open_to = part if part and self.parts[part].nested else None
+            if state.floor in standings or (
+                state.floor in (TURN, NAMED) and (open_to is None or open_to in standings)
+            ):
+                return True
+        return False

@@ -24,6 +24,8 @@ LONGEST = 2_000
 
 Legal = dict[tuple[str, bool, tuple[str, ...]], Move]
 """(Act, with content?, receivers) -> the move that it is."""
+Unanswered = dict[tuple[str, str], set[str]]
+"""(Conversation, author) -> who may still answer the proposal."""
 
 
 @dataclass
@@ -59,7 +61,7 @@ def replay_messages(
     states: list[str] = []
     errors: list[ProtocolError] = []
     for message in messages:
-        to = message.receivers[0] if len(message.receivers) == 1 else None
+        to = message.receivers[0] if message.receivers else None
         fits = talk.judge(message.sender, message.act, to, message.content is not None)
         if isinstance(fits, ProtocolError):
             errors.append(fits)
@@ -105,7 +107,7 @@ def walk(
     """
     notes = notes or Notes()
     talk = Conversation(protocol, tuple(agents), roles, id="walk")
-    unanswered: dict[str, Message] = {}
+    unanswered: Unanswered = {}
     states: list[str] = []
     while talk.ended is None:
         legal = _agree(talk, notes.compared)
@@ -202,12 +204,14 @@ def _state(talk: Conversation) -> tuple[object, ...]:
 
 
 def _say(
-    talk: Conversation, move: Move, receivers: tuple[str, ...], unanswered: dict[str, Message]
+    talk: Conversation, move: Move, receivers: tuple[str, ...], unanswered: Unanswered
 ) -> None:
     """Say it. `unanswered`, author -> proposal, is kept by hand, apart from the conversation's own
     book-keeping, so that each checks the other."""
     protocol, speaker, state = talk.protocol, talk.speaker or "", f"state {talk.state!r}"
-    if move.act == Act.ACCEPT_PROPOSAL and not any(r in unanswered for r in receivers):
+    thread = talk.thread(move)
+    answered = [r for r in receivers if speaker in unanswered.get((thread, r), ())]
+    if move.act == Act.ACCEPT_PROPOSAL and not answered:
         raise broken(
             protocol,
             f"{state}: {speaker} may accept what is not on the table: its own offer, one that was"
@@ -215,27 +219,36 @@ def _say(
         )
     message = Message(
         id=len(talk.messages),
-        conversation=talk.id,
+        conversation=thread,
         sender=speaker,
         receivers=receivers,
         act=move.act,
         content=None if move.content is None else Content(),
         in_reply_to=talk.answers(move, speaker, receivers),
     )
-    # Where one of many accepts, the proposal still awaits the others.
-    one_of_many = move.act == Act.ACCEPT_PROPOSAL and len(receivers) > 1
-    if move.act in (Act.ACCEPT_PROPOSAL, Act.REJECT_PROPOSAL) and not one_of_many:
-        for receiver in receivers:
-            unanswered.pop(receiver, None)
+    if move.act == Act.REJECT_PROPOSAL:
+        for author in answered:  # whoever hears that it was rejected cannot accept it any more
+            unanswered[thread, author] -= {speaker, *receivers}
+    elif move.act == Act.ACCEPT_PROPOSAL and len(receivers) == 1:
+        # Where one of many accepts before all, it may say so again: the proposal awaits the others.
+        unanswered[thread, answered[0]].remove(speaker)
     elif move.act == Act.PROPOSE:
         if protocol.state[talk.state].floor == TURN:
-            unanswered.clear()  # a counter-proposal takes the place of the proposal
-        unanswered[speaker] = message
+            _forget(thread, unanswered)  # a counter-proposal takes the place of the proposal
+        unanswered[thread, speaker] = set(receivers)
+    part = talk.opens(move) or talk.part
     talk.say(message, move)
-    deadline, count = protocol.deadline, len(talk.messages)
-    if deadline is None and count >= LONGEST:
+    if talk.part != part:
+        _forget(thread, unanswered)  # a part that follows, or is opened again, has an empty table
+    left, count = talk.left, len(talk.messages)
+    if left is None and count >= LONGEST:
         raise broken(protocol, f"no deadline and no end after {count} messages; give it a deadline")
-    if deadline is not None and talk.ended is None and count >= deadline:
-        raise broken(protocol, f"still open after {count} messages, its deadline is {deadline}")
-    if talk.ended is Ended.LIMIT and move.then is not Ended.LIMIT and count != deadline:
-        raise broken(protocol, f"cut off after {count} messages, its deadline is {deadline}")
+    if left is not None and talk.ended is None and left <= 0:
+        raise broken(protocol, f"still open after {count} messages, its deadline is {talk.limit}")
+    if talk.ended is Ended.LIMIT and move.then is not Ended.LIMIT and left != 0:
+        raise broken(protocol, f"cut off after {count} messages, its deadline is {talk.limit}")
+
+
+def _forget(thread: str, unanswered: Unanswered) -> None:
+    for key in [k for k in unanswered if k[0] == thread]:
+        del unanswered[key]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from .message import Message, ProtocolError, Reply
-from .protocol import NOBODY, Move, One, Option, Protocol
+from .protocol import EVERYONE, NOBODY, Move, One, Option, Protocol
 
 SchemaOf = Callable[[Move, str | None], dict[str, Any] | None]
 
@@ -57,7 +57,7 @@ def named(receivers: Sequence[str], agents: Sequence[str]) -> bool:
 def written(message: Message, agents: Sequence[str]) -> str:
     """A message in the written form, among these agents."""
     fields: dict[str, Any] = {"act": str(message.act)}
-    if named(message.receivers, agents):
+    if message.named or named(message.receivers, agents):
         fields["to"] = message.receivers[0]
     if message.content is not None:
         fields["content"] = message.content.model_dump()
@@ -100,10 +100,14 @@ def rules(protocol: Protocol, role: str, explain: Callable[[Move], str], many: b
     lines = ['Reply with one JSON object: {"act", "content" if shown, "text": your words}.']
     if protocol.deadline is not None:
         lines.append(f"At most {protocol.deadline} messages are said in all.")
+    for name, part in protocol.parts.items():
+        if part.protocol.deadline is not None:
+            lines.append(f"At most {part.protocol.deadline} messages are said in {name}.")
     for move in protocol.mine(role):
         to = ""
         if many and isinstance(move.to, One):
-            to = f' "to": one {move.to.standing};'
+            whom = "other" if move.to.standing == EVERYONE else move.to.standing
+            to = f' "to": one {whom};'
         elif many and (protocol.roles or {}).get(str(move.to)) == 1:
             to = f' "to": the {move.to};'
         elif move.to == NOBODY:

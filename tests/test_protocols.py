@@ -188,10 +188,9 @@ def test_a_deadline_off_by_one_is_caught(
     honest = Conversation.say
 
     def early_or_late(self: Conversation, message: Message, move: Move) -> None:
-        exact = self.protocol
-        self.protocol = replace(exact, deadline=12 + off)
+        self.limit = 12 + off
         honest(self, message, move)
-        self.protocol = exact
+        self.limit = 12
 
     monkeypatch.setattr(Conversation, "say", early_or_late)
     with pytest.raises(ContractError, match=sentence):
