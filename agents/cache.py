@@ -1,10 +1,10 @@
 """Keys and values of the rows of a batch, and those kept from earlier turns.
 
 `transformers` grows its cache by concatenation, which copies all of it for every token; here each layer is
-one buffer with room to spare, written in place. All rows end at the same slot (left padding), so a
-sliding window counted in slots is right for each of them; every layer keeps all slots and leaves windows
-to the model's own masks. Models that also keep other state (convolutions, linear attention) go through
-the library's own cache, one row at a time. Left out: paging.
+one buffer with room to spare, written in place. Every row begins at slot 0, so that the slot of a token is
+its place, a row takes as many tokens at once as it likes, and nothing is moved when others join. Every
+layer keeps all slots; windows are the attention's business (`attend`). Models that also keep other
+state (convolutions, linear attention) are asked through the library (`alone`). Left out: paging.
 
 An agent's prompt at its next turn starts with the tokens of this one, so a finished row leaves its keys
 and values in a `Kept` store and only what was said since is computed.
@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from .attend import Feed
 
 
 class LayerShape(NamedTuple):
@@ -48,28 +50,26 @@ def shapes(cache: DynamicCache) -> list[LayerShape]:
     return found
 
 
-class _Window(DynamicLayer):
-    """One layer of a `Slab` as the model sees it: some rows, slots up to `filled`, written in place."""
+class _Layer(DynamicLayer):
+    """One layer of a `Slab` as the model sees it: what a feed sends is written in place."""
 
-    def __init__(self, keys: Tensor, values: Tensor, filled: int) -> None:
+    def __init__(self, keys: Tensor, values: Tensor, feed: Feed) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
-        self._keys, self._values, self._filled = keys, values, filled
+        self.keys, self.values = keys, values
+        self._slab, self._feed = (keys, values), feed
         self.dtype, self.device = keys.dtype, keys.device
         self.is_initialized = True
-        self.keys, self.values = keys[:, :, :filled], values[:, :, :filled]
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        start, self._filled = self._filled, self._filled + key_states.shape[2]
-        self._keys[:, :, start : self._filled] = key_states
-        self._values[:, :, start : self._filled] = value_states
-        self.keys = self._keys[:, :, : self._filled]
-        self.values = self._values[:, :, : self._filled]
-        return self.keys, self.values
+        """The whole slab: `attend` looks at what each token may see of it."""
+        self._feed.write(self._slab[0], key_states)
+        self._feed.write(self._slab[1], value_states)
+        return self._slab
 
     def get_seq_length(self) -> int:
-        return self._filled
+        return self._feed.groups[0].end
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,65 +86,59 @@ class Past:
 
 
 class Slab:
-    """Keys and values of `rows` rows with `slots` slots each; zeros until written.
+    """Keys and values of `rows` rows with `slots` slots each, and one slot more for padding.
 
-    Without layers it stands for `whole`, a cache of one row that nothing is taken out of.
+    Zeros until written: a slot that is not seen may hold anything but infinities.
     """
 
-    def __init__(
-        self, layers: Sequence[LayerShape], rows: int, slots: int, whole: Cache | None = None
-    ) -> None:
-        self.rows, self.slots = rows, slots
-        self.layers, self.whole = layers, whole
-        self.keys = [_zeros(s, rows, slots, s.keys) for s in layers]
-        self.values = [_zeros(s, rows, slots, s.values) for s in layers]
+    def __init__(self, layers: Sequence[LayerShape], rows: int, slots: int) -> None:
+        self.rows, self.slots, self.layers = rows, slots, layers
+        self.keys = [_zeros(s, rows, slots + 1, s.keys) for s in layers]
+        self.values = [_zeros(s, rows, slots + 1, s.values) for s in layers]
 
-    def window(self, first: int, last: int, low: int, filled: int) -> Cache:
-        """Rows `first` to `last` (exclusive) from slot `low` on, as a cache that is taken to `filled`."""
-        if self.whole is not None:
-            return self.whole
+    def cache(self, feed: Feed) -> Cache:
+        """The slab as the cache of one forward."""
         pairs = zip(self.keys, self.values, strict=True)
-        return Cache(
-            layers=[
-                _Window(k[first:last, :, low:], v[first:last, :, low:], filled - low)
-                for k, v in pairs
-            ]
-        )
+        return Cache(layers=[_Layer(k, v, feed) for k, v in pairs])
 
-    def put(self, row: int, end: int, past: Past, length: int) -> None:
-        """Write the first `length` tokens of `past` so that they end before slot `end`."""
+    def put(self, row: int, past: Past, length: int) -> None:
+        """Write the first `length` tokens of `past` into the row's first slots."""
         for mine, theirs in ((self.keys, past.keys), (self.values, past.values)):
             for slab, kept in zip(mine, theirs, strict=True):
-                slab[row, :, end - length : end] = kept[:, :length]
+                slab[row, :, :length] = kept[:, :length]
 
-    def take(self, row: int, start: int, tokens: list[int]) -> Past:
-        """A copy of one row from slot `start`, whose slots hold `tokens`."""
-        end = start + len(tokens)
+    def take(self, row: int, tokens: list[int]) -> Past:
+        """A copy of one row, whose first slots hold `tokens`."""
+        end = len(tokens)
         return Past(
             tokens,
-            [k[row, :, start:end].clone() for k in self.keys],
-            [v[row, :, start:end].clone() for v in self.values],
+            [k[row, :, :end].clone() for k in self.keys],
+            [v[row, :, :end].clone() for v in self.values],
         )
 
     def move(self, source: int, target: int, filled: int) -> None:
-        """Put one row into another's place."""
+        """Put the first slots of one row into another's place."""
         for tensor in (*self.keys, *self.values):
             tensor[target, :, :filled] = tensor[source, :, :filled]
 
-    def clear(self, first: int, last: int, filled: int) -> None:
-        """Zero rows for others to use: a masked slot may hold anything but infinities."""
+    def swap(self, one: int, other: int, filled: int) -> None:
         for tensor in (*self.keys, *self.values):
-            tensor[first:last, :, :filled] = 0
+            held = tensor[one, :, :filled].clone()
+            tensor[one, :, :filled] = tensor[other, :, :filled]
+            tensor[other, :, :filled] = held
 
-    def copy(self, to: Slab, live: int, first: int, filled: int, end: int) -> None:
-        """Write what the first `live` rows hold from slot `first` to `filled` so that it ends at slot `end`
-        of `to`, another slab or this one."""
-        to.whole = self.whole
-        start = end - (filled - first)
-        for mine, theirs in ((self.keys, to.keys), (self.values, to.values)):
-            for old, new in zip(mine, theirs, strict=True):
-                held = old[:live, :, first:filled]
-                new[:live, :, start:end] = held.clone() if old is new else held
+    def clear(self, row: int) -> None:
+        """Zero a row that may hold what is no number."""
+        for tensor in (*self.keys, *self.values):
+            tensor[row] = 0
+
+    def grown(self, rows: int, slots: int, live: int, filled: int) -> Slab:
+        """A larger one, with what the first `live` rows hold in their first `filled` slots."""
+        new = Slab(self.layers, rows, slots)
+        pairs = zip((*self.keys, *self.values), (*new.keys, *new.values), strict=True)
+        for mine, theirs in pairs:
+            theirs[:live, :, :filled] = mine[:live, :, :filled]
+        return new
 
 
 def _zeros(shape: LayerShape, rows: int, slots: int, width: int) -> Tensor:

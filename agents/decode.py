@@ -1,33 +1,37 @@
-"""The batch of replies in flight: a prefill for rows that join, then one token per row and step.
+"""The batch of replies in flight: prompts by the chunk, then a step of all rows, again and again.
 
-    batch = Batch(loaded, kept, sampling)
+    batch = Batch(loaded, kept)
     batch.join(rows)
     while batch.rows:
         finished = batch.step()
 
 What a row draws turns on its own logits and its own random numbers, so a reply is the same in any
 company, up to floating point. With a bank, rows of different owners share every forward, and kept keys
-and values serve their own owner only. All rows end at the same slot (`filled`): rows that are done leave at
-once, and new ones join between any two steps, their prompts written so that they end there too.
+and values serve their own owner only. A step sends one token per row, and with it those that its
+grammar forces next; rows that are done leave at once, and new ones join between any two steps. Of a long
+prompt, one chunk is computed between two steps, so that nobody waits for the rest. The masks of the next
+step are filled by another thread while the model runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from .adapters import Bank
+from .attend import Feed
 from .cache import Kept, Past, Slab, common
 from .load import Loaded
 from .row import Row
-from .sampling import Sampling, draw, judged_on
+from .sampling import draw, given, judged_on
 
-PREFILL = {"cpu": 1024}
-PREFILL_ELSEWHERE = 16384
-"""Tokens per forward of the prefill: enough to be busy, few enough for memory (and a CPU's cache)."""
+CHUNK = {"cpu": 1024}
+CHUNK_ELSEWHERE = 8192
+"""Prompt tokens per forward: enough to be busy, few enough for memory (and a CPU's cache)."""
 ROOM = 0.5
 """Slots to spare in a new slab, as a share of those taken."""
 SHARED = 8
@@ -37,87 +41,193 @@ RULES = "rules"
 
 
 class Batch:
-    """Rows that decode together.
+    """Rows that decode together, in the first rows of the slab; those whose prompts are not through yet
+    stand behind them.
 
     Raises what the model raises; `torch.OutOfMemoryError` among it. The rows can then be asked again
     from their prompts: nothing but their own random numbers was used up.
     """
 
     def __init__(
-        self, loaded: Loaded, kept: Kept | None, sampling: Sampling, bank: Bank | None = None
+        self, loaded: Loaded, kept: Kept | None, bank: Bank | None = None, chunk: int | None = None
     ) -> None:
-        self.loaded, self.kept, self.sampling, self.bank = loaded, kept, sampling, bank
-        self.rows: list[Row] = []
-        self.starts: list[int] = []
-        """First slot of each row."""
-        self.filled = 0
-        """Slots taken, the same for all rows."""
-        self.slab = Slab([], 0, 0)
+        self.loaded, self.kept, self.bank = loaded, kept, bank
+        self.chunk = chunk or CHUNK.get(loaded.device.type, CHUNK_ELSEWHERE)
+        self.live: list[Row] = []
+        self.joining: list[Row] = []
+        self.slab = Slab(loaded.layers, 0, 0)
         self.logits = torch.empty(0)
-        """(rows, V), for the next token."""
+        """(live rows, V), for the next token."""
+        self._masks: dict[Row, Tensor] = {}
+        """Bits of the legal next tokens of live rows that have a grammar."""
+        self._order: list[Row] = []
+        """Rows that are joining, those first whose turn is first."""
+
+    @property
+    def rows(self) -> list[Row]:
+        return self.live + self.joining
 
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> None:
-        """Compute what the prompts of new rows have that no earlier turn has left in `kept`.
-
-        The last `block` tokens of a chunk's prompts are computed, the same number for each row, so
-        that padding stays on the left. A row that knows more of its prompt computes some of it twice.
-        """
+        """Take rows in. What an earlier turn has left in `kept` of their prompts is not computed again."""
         self._share(rows)
         known = {id(r): self._known(r) for r in rows}
-        need = {id(r): len(r.prompt) - known[id(r)][0] for r in rows}
-        rows = sorted(rows, key=lambda r: (need[id(r)], len(r.prompt)))
-        self._make_room(len(rows), max(len(r.prompt) for r in rows))
-        starts = [self.filled - len(r.prompt) for r in rows]
-        budget = PREFILL.get(self.loaded.device.type, PREFILL_ELSEWHERE)
-        logits = [self.logits] if self.rows else []
-        here, first = len(self.rows), 0
-        while first < len(rows):
-            last = first + 1
-            while last < len(rows) and (last + 1 - first) * need[id(rows[last])] <= budget:
-                last += 1
-            block = max(need[id(r)] for r in rows[first:last])
-            ids: list[list[int]] = []
-            for i, row in enumerate(rows[first:last], here + first):
-                past = known[id(row)][1]
-                ready = len(row.prompt) - block
-                if past is not None and ready > 0:
-                    self.slab.put(i, self.filled - block, past, ready)
-                ids.append([0] * max(-ready, 0) + row.prompt[max(ready, 0) :])
-            at = self.filled - block
-            logits.append(
-                self._forward(
-                    self.slab, rows[first:last], starts[first:last], ids, at, here + first
-                )
+        rows = sorted(rows, key=lambda r: (len(r.prompt) - known[id(r)][0], len(r.prompt)))
+        self._make_room(len(self.rows) + len(rows), max(len(r.prompt) for r in rows))
+        for row in rows:
+            row.held, past = known[id(row)]
+            if past is not None:
+                self.slab.put(len(self.rows), past, row.held)
+            self.joining.append(row)
+            self._order.append(row)
+
+    @torch.inference_mode()
+    def step(self) -> list[Row]:
+        """A chunk of the prompts that are not through, and one step of the rows that are; returns those
+        that are now done."""
+        if self._order:
+            self._prefill()
+        if not self.live:
+            return []
+        self._draw()
+        finished = self._leave()
+        if self.live:
+            self._feed()
+            finished += self._leave()
+        return finished
+
+    def _prefill(self) -> None:
+        """The next `length` tokens of the first rows in turn, as many rows as the chunk holds. A row that
+        needs less computes some of its prompt twice, so that all of them end together."""
+        length, rows = 0, list[Row]()
+        for row in self._order:
+            need = min(len(row.prompt) - row.held, self.chunk)
+            if rows and max(length, need) * (len(rows) + 1) > self.chunk:
+                break
+            length = max(length, need)
+            rows.append(row)
+        places = {row: len(self.live) + i for i, row in enumerate(self.joining)}
+        rows.sort(key=places.__getitem__)
+        ends = [min(r.held + length, len(r.prompt)) for r in rows]
+        ids = [
+            [0] * max(length - end, 0) + row.prompt[max(end - length, 0) : end]
+            for row, end in zip(rows, ends, strict=True)
+        ]
+        through = [end == len(r.prompt) for r, end in zip(rows, ends, strict=True)]
+        new = [r for r, all_ in zip(rows, through, strict=True) if all_]
+        filling = self._fill(new)
+        feed = Feed.block([places[r] for r in rows], ends, length, self.loaded.device)
+        logits = self._forward(self.slab, rows, ids, feed)
+        for row, end in zip(rows, ends, strict=True):
+            row.held = end
+        self._order = [r for r in self._order if r not in new]
+        self._masks |= dict(zip(_masked(new), filling.result(), strict=True))
+        for row in new:
+            self._promote(row)
+        picked = logits[torch.tensor(through, device=logits.device)]
+        self.logits = torch.cat([self.logits, picked]) if self.logits.numel() else picked
+
+    def _promote(self, row: Row) -> None:
+        """From the rows that are joining to the live ones, in the slab too."""
+        i = self.joining.index(row)
+        if i:
+            first = self.joining[0]
+            self.slab.swap(len(self.live), len(self.live) + i, max(first.held, row.held))
+            self.joining[i] = first
+        self.joining.pop(0)
+        self.live.append(row)
+
+    def _draw(self) -> None:
+        """One token for every live row, and those that its grammar forces after it."""
+        rows = self.live
+        packed = torch.stack([self._masks.get(r, self.loaded.grammars.anything) for r in rows])
+        legal = self.loaded.grammars.spread(packed, self.logits.device)
+        uniforms = torch.tensor([r.uniform() for r in rows], dtype=torch.float64)
+        drawn = draw(self.logits, legal, uniforms, [r.sampling for r in rows])
+        fixed = [i for i, r in enumerate(rows) if r.pending]
+        if fixed:
+            tokens = [rows[i].pending[0] for i in fixed]
+            plain = given(self.logits[fixed], tokens)
+            for i, token, own in zip(fixed, tokens, plain, strict=True):
+                drawn.ids[i], drawn.logprobs[i], drawn.plain[i] = token, 0.0, own
+        for i, row in enumerate(rows):
+            row.take(
+                drawn.ids[i], drawn.logprobs[i], drawn.plain[i], drawn.log_masses[i], self.loaded
             )
-            first = last
-        self.rows += rows
-        self.starts += starts
-        self.logits = torch.cat(logits)
 
-    def _make_room(self, more: int, longest: int) -> None:
-        """Free rows, and slots for the longest prompt, in a slab that nothing is left over in."""
-        live = len(self.rows)
-        if not live:
-            self.filled = longest
-            self.slab = self.loaded.slab(more, _roomy(longest))
+    def _feed(self) -> None:
+        """What the live rows have taken goes through the model."""
+        rows = self.live
+        unfed = [r.unfed for r in rows]
+        self._make_room(
+            len(self.rows), max(r.held + len(u) for r, u in zip(rows, unfed, strict=True))
+        )
+        going = [r for r in rows if not r.done]
+        filling = self._fill(going)
+        feed = Feed.steps([len(u) for u in unfed], [r.held for r in rows], self.loaded.device)
+        ids = [u[-1] for u in unfed] + [token for u in unfed for token in u[:-1]]
+        sent = rows + [r for r, u in zip(rows, unfed, strict=True) for _ in u[:-1]]
+        logits = self._forward(self.slab, sent, [[i] for i in ids], feed)
+        for row, tokens in zip(rows, unfed, strict=True):
+            row.held += len(tokens)
+        self._judge(logits, unfed)
+        self.logits = logits[: len(rows)]
+        self._masks = dict(zip(_masked(going), filling.result(), strict=True))
+
+    def _judge(self, logits: Tensor, unfed: Sequence[list[int]]) -> None:
+        """What the model itself thought of the forced tokens: each stands after one that was sent."""
+        at: list[int] = []
+        tokens: list[int] = []
+        before = len(unfed)
+        for i, (row, sent) in enumerate(zip(self.live, unfed, strict=True)):
+            own = [*range(before, before + len(sent) - 1), i]
+            before += len(sent) - 1
+            if row.forced:
+                own = own if row.done else own[:-1]
+                at += own[len(own) - row.forced :]
+                tokens += row.fed[len(row.fed) - row.forced :]
+        if not at:
             return
-        if live + more > self.slab.rows or longest > self.filled:
-            self._repack(live + more, longest)
-        self.slab.clear(live, live + more, self.filled)
+        plain = given(logits[torch.tensor(at, device=logits.device)], tokens)
+        for row in self.live:
+            if row.forced:
+                own, plain = plain[: row.forced], plain[row.forced :]
+                row.judge(own)
 
-    def _repack(self, rows: int, longest: int = 0) -> None:
-        """Leave out the slots that no row uses any more; into a larger slab, if that is not enough."""
-        first, live = min(self.starts), len(self.rows)
-        end = max(self.filled - first, longest)
-        slots = _roomy(end)
-        target = self.slab
-        if rows > self.slab.rows or (end + slots) // 2 >= self.slab.slots:
-            target = self.loaded.slab(max(rows, self.slab.rows), slots)
-        self.slab.copy(target, live, first, self.filled, end)
-        self.slab = target
-        self.starts = [start + end - self.filled for start in self.starts]
-        self.filled = end
+    def _leave(self) -> list[Row]:
+        """Rows that are done and judged leave; others take their places."""
+        done = [i for i, row in enumerate(self.live) if row.done and not row.forced]
+        finished = [self.live[i] for i in done]
+        order = list(range(len(self.live)))
+        for i in reversed(done):
+            row = self.live[i]
+            if row.error is not None:
+                self.slab.clear(i)
+            elif self.kept is not None:
+                tokens = (row.prompt + row.fed)[: row.held]
+                self.kept.add((row.owner, row.talk), self.slab.take(i, tokens))
+            last, self.live[i], order[i] = len(self.live) - 1, self.live[-1], order[-1]
+            if i != last:
+                self.slab.move(last, i, self.live[i].held)
+            self.live.pop()
+            order.pop()
+            if self.joining:
+                self.slab.move(last + len(self.joining), last, self.joining[-1].held)
+                self.joining.insert(0, self.joining.pop())
+        if done:
+            self.logits = self.logits[
+                torch.tensor(order, device=self.logits.device, dtype=torch.long)
+            ]
+        return finished
+
+    def _make_room(self, rows: int, slots: int) -> None:
+        if rows <= self.slab.rows and slots <= self.slab.slots:
+            return
+        filled = max((r.held for r in self.rows), default=0)
+        if slots > self.slab.slots:
+            slots += int(slots * ROOM)
+        rows, slots = max(rows, self.slab.rows), max(slots, self.slab.slots)
+        self.slab = self.slab.grown(rows, slots, len(self.rows), filled)
 
     def _known(self, row: Row) -> tuple[int, Past | None]:
         if self.kept is None:
@@ -137,78 +247,29 @@ class Batch:
             shared = common([r.prompt for r in own]) if len(own) > 1 else 0
             if shared >= SHARED:
                 tokens = own[0].prompt[:shared]
-                slab = self.loaded.slab(1, shared)
-                self._forward(slab, own[:1], [0], [tokens], 0)
-                self.kept.add((owner, RULES), slab.take(0, 0, tokens))
+                slab = Slab(self.loaded.layers, 1, shared)
+                for first in range(0, shared, self.chunk):
+                    part = tokens[first : first + self.chunk]
+                    feed = Feed.block([0], [first + len(part)], len(part), self.loaded.device)
+                    self._forward(slab, own[:1], [part], feed)
+                self.kept.add((owner, RULES), slab.take(0, tokens))
+
+    def _fill(self, rows: Sequence[Row]) -> Future[Tensor]:
+        """Start to fill the masks of those that have one."""
+        return self.loaded.grammars.filling([r.mask for r in rows if r.mask is not None])
 
     def _forward(
-        self,
-        slab: Slab,
-        rows: Sequence[Row],
-        starts: Sequence[int],
-        ids: Sequence[Sequence[int]],
-        filled: int,
-        first: int = 0,
+        self, slab: Slab, rows: Sequence[Row], ids: Sequence[Sequence[int]], feed: Feed
     ) -> Tensor:
-        """Feed `ids` (B, T) of `rows` to the slab's rows from `first` on, into slots from `filled` on;
-        `starts` (B,) are the rows' first slots. Logits (B, V) after the last of each."""
-        device = self.loaded.device
-        tokens = torch.tensor(ids, device=device)
-        begin = torch.tensor(starts, device=device)[:, None]
-        low = min(starts)
-        slots = torch.arange(low, filled + tokens.shape[1], device=device)[None]
-        cache = slab.window(first, first + len(ids), low, filled)
-        positions = (slots[:, filled - low :] - begin).clamp_min(0)
+        """Logits (B, V) after the last of each entry's `ids` (B, T); entry b is of `rows[b]`."""
+        tokens = torch.tensor(ids, device=self.loaded.device)
         with self._routed(rows):
-            logits = self.loaded.next_logits(tokens, slots >= begin, positions, cache)
+            logits = self.loaded.next_logits(tokens, feed, slab)
         return logits.to(judged_on(logits.device))
 
     def _routed(self, rows: Sequence[Row]) -> AbstractContextManager[object]:
         return nullcontext() if self.bank is None else self.bank.decoding([r.owner for r in rows])
 
-    @torch.inference_mode()
-    def step(self) -> list[Row]:
-        """One token for every row; returns those that are now done."""
-        rows = self.rows
-        legal = self.loaded.grammars.legal([r.mask for r in rows], self.logits.device)
-        uniforms = [0.0 if r.pending else r.rng.random() for r in rows]
-        drawn = draw(self.logits, legal, torch.tensor(uniforms, dtype=torch.float64), self.sampling)
-        for i, row in enumerate(rows):
-            row.take(drawn.ids[i], drawn.logprobs[i], drawn.log_masses[i], self.loaded)
-        done = [i for i, row in enumerate(rows) if row.done]
-        finished = [rows[i] for i in done]
-        for i in done:
-            self._keep(i)
-        self._drop(done)
-        if self.rows:
-            self._feed()
-        return finished
 
-    def _keep(self, i: int) -> None:
-        """Leave a finished row's keys and values for its talk's next turn; its last token has none."""
-        row = self.rows[i]
-        if self.kept is not None and row.error is None:
-            tokens = (row.prompt + row.fed)[: self.filled - self.starts[i]]
-            self.kept.add((row.owner, row.talk), self.slab.take(i, self.starts[i], tokens))
-
-    def _drop(self, done: Sequence[int]) -> None:
-        """Close up the rows (the last one takes a finished one's place), and make room when all slots are
-        taken."""
-        for i in reversed(done):
-            last = self.rows.pop()
-            start = self.starts.pop()
-            if i < len(self.rows):
-                self.slab.move(len(self.rows), i, self.filled)
-                self.rows[i], self.starts[i] = last, start
-        if self.rows and self.filled == self.slab.slots:
-            self._repack(len(self.rows))
-
-    def _feed(self) -> None:
-        """The tokens just taken go through the model."""
-        ids = [[row.fed[-1]] for row in self.rows]
-        self.logits = self._forward(self.slab, self.rows, self.starts, ids, self.filled)
-        self.filled += 1
-
-
-def _roomy(slots: int) -> int:
-    return slots + int(slots * ROOM) + 1
+def _masked(rows: Sequence[Row]) -> list[Row]:
+    return [r for r in rows if r.mask is not None]

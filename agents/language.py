@@ -17,10 +17,11 @@ from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..protocols import MootError, Observation, Reply, did_you_mean
 from .adapters import Bank, Owners, owner_by
+from .alone import Alone
 from .cache import Kept
 from .decode import Batch
 from .load import Loaded, load
@@ -33,6 +34,11 @@ JOIN = 0.25
 """New rows join when they are at least this many for each row that is decoding."""
 UNBOUNDED = 512
 """Tokens of a reply whose schema sets no bound, unless `max_tokens` does."""
+
+
+def _texts(given: object) -> object:
+    """One text, as a spec gives it, or several."""
+    return (given,) if isinstance(given, str) else given
 
 
 class LanguageOptions(BaseModel):
@@ -52,6 +58,8 @@ class LanguageOptions(BaseModel):
     """Draw from the smallest set of most probable legal tokens that holds this probability."""
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Draw from tokens at least this fraction as probable as the best one."""
+    stop: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+    """Where a reply that is written without the mask ends: before the first of these texts."""
     mask: bool = True
     """Decode under the grammar of the legal replies. Without it the model writes what it likes, and what is
     not legal is an error in the record, told to the agent, which may try again."""
@@ -62,10 +70,16 @@ class LanguageOptions(BaseModel):
     """Most tokens of private thought before a reply; 0: none, also for models that would."""
     context: Annotated[int, Field(ge=1)] | None = None
     """Most tokens of prompt and reply; None: what the model's configuration says."""
+    fast_forward: bool = True
+    """Tokens that the grammar forces, such as the names of fields, go through the model together. The
+    replies are the same without."""
     rows: Annotated[int, Field(ge=1)] = 64
     """Most replies decoded together."""
     reuse: Annotated[int, Field(ge=0)] = 1024
     """MiB of keys and values kept from earlier turns, so that only new talk is computed; 0: none."""
+    chunk: Annotated[int, Field(ge=1)] | None = None
+    """Most prompt tokens computed between two steps of the replies that are being written. None: 1024
+    on a CPU, else 8192."""
     dtype: str | None = None
     """float32, bfloat16 or float16. None: float32 on a CPU, else bfloat16."""
     device: str | None = None
@@ -180,8 +194,10 @@ class LanguagePool:
         """Ticket -> what was asked, of questions taken up, so that they can be asked again."""
         self._batch = self._new_batch()
 
-    def _new_batch(self) -> Batch:
-        return Batch(self.loaded, self.kept, self.options.sampling, self.bank)
+    def _new_batch(self) -> Batch | Alone:
+        if self.loaded.alone:
+            return Alone(self.loaded, self.bank)
+        return Batch(self.loaded, self.kept, self.bank, self.options.chunk)
 
     def ask(self, ticket: int, observation: Observation) -> None:
         """Queue a question. Raises `MootError` where nobody owns its seat."""
@@ -280,11 +296,13 @@ class LanguagePool:
             if isinstance(text, Reply):
                 return text
             prompt = self.loaded.form.encode([text])[0]
-        key = observation.key
-        rng = np.random.Generator(np.random.Philox(key=key.number("tokens")))
-        talk = (key.seed, key.episode, key.agent)
-        free = not self.options.mask
-        return Row(ticket, talk, prompt, matcher, limit, rng, think, dropped, owner, free)
+        key, options = observation.key, self.options
+        return Row(
+            ticket, (key.seed, key.episode, key.agent), prompt, matcher, limit,
+            rng=np.random.Generator(np.random.Philox(key=key.number("tokens"))),
+            sampling=options.sampling, think=think, dropped=dropped, owner=owner,
+            free=not options.mask, stop=options.stop, jump=options.fast_forward,
+        )  # fmt: skip
 
     def _reply(self, row: Row) -> Reply:
         thought: str | None = None
@@ -292,11 +310,15 @@ class LanguagePool:
             thought = self.loaded.form.spelled(row.thought).partition(CLOSE)[0].strip()
         ended = row.error is None and row.token_ids[-1] in self.loaded.ends
         spoken = row.token_ids[:-1] if ended else row.token_ids
+        raw = self.loaded.grammars.text(spoken)
+        for text in row.stop:
+            raw = raw.partition(text)[0]
         return Reply(
-            raw=self.loaded.grammars.text(spoken),
+            raw=raw,
             thought=thought,
             token_ids=tuple(row.token_ids),
             logprobs=tuple(row.logprobs),
+            model_logprobs=() if row.error is not None else tuple(row.plain),
             prompt_tokens=len(row.prompt),
             completion_tokens=len(row.fed),
             legal_mass=None if row.free else math.exp(row.log_mass),

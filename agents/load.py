@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -23,10 +24,11 @@ from transformers import (
     BitsAndBytesConfig,
     PreTrainedTokenizerFast,
 )  # fmt: skip
-from transformers.cache_utils import Cache, DynamicCache
-from transformers.utils import logging
+from transformers.cache_utils import DynamicCache
+from transformers.utils import logging as bars
 
 from ..protocols import MootError, did_you_mean
+from .attend import Feed, through
 from .cache import LayerShape, Slab, shapes
 from .masks import Grammars
 from .render import ChatForm
@@ -39,6 +41,10 @@ DTYPES = {
 }  # fmt: skip
 
 
+FAILURES = (ValueError, TypeError, AttributeError, LookupError, RuntimeError, AssertionError)
+"""What models raise that are given what they do not know."""
+
+
 class Loaded:
     """A model ready to be asked: eval mode, no gradients, its chat form and its grammars."""
 
@@ -48,12 +54,12 @@ class Loaded:
         config = model.config.get_text_config()
         self.context: int | None = getattr(config, "max_position_embeddings", None)
         """Most tokens of prompt and reply together; None where the model sets no limit."""
+        self._config: Any = config
         self._takes = set(inspect.signature(model.forward).parameters)
-        self.layers, self.vocab = self._probe()
+        self.layers, self.vocab, self.why_alone = self._probe()
+        """Shapes of the keys and values; width of the logits; and why rows cannot share a batch, if so."""
         self.ends = _ends(model, tokenizer, self.vocab)
         """Tokens that end a reply."""
-        self.alone = not self.layers
-        """Whether it keeps more than keys and values, so that rows cannot share a batch."""
         if not self.ends:
             raise MootError(f"{name}: no end token; set eos_token_id in its generation_config.json")
         if len(tokenizer) > self.vocab:
@@ -66,42 +72,56 @@ class Loaded:
         self.close: list[int] = self.grammars.tokens.greedy_tokenize('"}')
         """What ends the words of a reply, and the reply."""
 
-    def next_logits(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache) -> Tensor:
-        """Logits (B, V) after the last of `ids` (B, T), whose keys and values go into `cache`.
+    @property
+    def alone(self) -> bool:
+        """Whether it is asked through `model.generate`, one reply at a time."""
+        return self.why_alone is not None
 
-        `mask` (B, slots) tells the slots that hold tokens, `positions` (B, T) the tokens' own places.
-        """
-        given: dict[str, Any] = {"position_ids": positions, "logits_to_keep": 1}
+    def next_logits(self, ids: Tensor, feed: Feed, slab: Slab) -> Tensor:
+        """Logits (B, V) after the last of `ids` (B, T), whose keys and values go where `feed` says."""
+        given: dict[str, Any] = {"position_ids": feed.positions, "logits_to_keep": 1}
         more = {k: v for k, v in given.items() if k in self._takes}
-        out = self.model(
-            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **more
-        )
+        # A mask that is ready is passed on untouched, and `attend` has its own.
+        ready = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=ids.device)
+        with through(self._config, feed):
+            out = self.model(
+                input_ids=ids, attention_mask=ready, past_key_values=slab.cache(feed),
+                use_cache=True, **more,
+            )  # fmt: skip
         return out.logits[:, -1]
 
-    def slab(self, rows: int, slots: int) -> Slab:
-        """Room for keys and values; `rows` is 1 where the model is asked `alone`."""
-        whole = DynamicCache(config=self.model.config) if self.alone else None
-        return Slab(self.layers, rows, slots, whole)
-
     @torch.inference_mode()
-    def _probe(self) -> tuple[list[LayerShape], int]:
-        """Shapes of the keys and values, none where layers keep something else, and the width of the
-        logits: from one token's forward."""
-        one = torch.ones((1, 1), dtype=torch.long, device=self.device)
-        failures = (ValueError, TypeError, AttributeError, IndexError)
+    def _probe(self) -> tuple[list[LayerShape], int, str | None]:
+        """Six tokens through the model as it is, and again by way of `attend`, in pieces."""
+        ids = torch.arange(6, device=self.device)[None]
         try:
+            plain: Tensor = self.model(input_ids=ids, use_cache=False).logits[0, -1]
+        except FAILURES as e:
+            raise MootError(f"{self.name}: cannot be asked ({e})") from e
+        vocab = plain.shape[-1]
+        kinds = set[str](getattr(self._config, "layer_types", None) or ())
+        try:
+            if kinds - {"full_attention", "sliding_attention"}:
+                raise ValueError(f"layers of type {', '.join(sorted(kinds))}")
             cache = DynamicCache()
-            logits = self.next_logits(one, one, one - 1, cache)
-            return shapes(cache), logits.shape[-1]
-        except failures:
-            pass
-        try:
-            if "past_key_values" not in self._takes:
-                raise ValueError("it takes no past_key_values")
-            cache = DynamicCache(config=self.model.config)
-            return [], self.next_logits(one, one, one - 1, cache).shape[-1]
-        except failures as e:
-            raise MootError(f"{self.name}: cannot be decoded token by token ({e})") from e
+            self.model(input_ids=ids[:, :1], past_key_values=cache, use_cache=True)
+            layers = shapes(cache)
+            slab = Slab(layers, 1, 6)
+            self.next_logits(ids[:, :3], Feed.block([0], [3], 3, self.device), slab)
+            feed = Feed.steps([3], [3], self.device)
+            found = self.next_logits(ids[0, [5, 3, 4], None], feed, slab)[0]
+        except torch.OutOfMemoryError:
+            raise
+        except FAILURES as e:
+            return [], vocab, _first_line(e)
+        if len(feed.windows) != len(layers):
+            return [], vocab, "it has an attention of its own"
+        if "sliding_attention" in kinds and not any(feed.windows):
+            return [], vocab, "its sliding windows are its own"
+        near = 0.01 if plain.dtype == torch.float32 else 0.3
+        if not (found - plain).abs().max() <= near * plain.float().std() + 1e-6:
+            return [], vocab, "its layers want more than keys, values and places"
+        return layers, vocab, None
 
 
 def load(
@@ -156,6 +176,10 @@ def load(
         model.to(place)
     model.eval().requires_grad_(False)
     made = Loaded(Path(name).name if folder else name, model, tokenizer)
+    if made.alone:
+        logger.warning(
+            "%s: its replies are generated one at a time (%s)", made.name, made.why_alone
+        )
     _LOADED[key] = made
     return made
 
@@ -166,13 +190,13 @@ _LOADED: WeakValueDictionary[tuple[object, ...], Loaded] = WeakValueDictionary()
 @contextmanager
 def _quiet() -> Generator[None]:
     """No progress bars: a local folder loads in a moment. Downloads keep theirs."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
 
 
 def _read(
@@ -184,6 +208,10 @@ def _read(
         tokenizer = _from(AutoTokenizer, name, **where)
     except Exception as e:  # the hub, JSON and tokenizers each raise their own kinds
         raise MootError(unread(name, folder, e)) from e
+    if getattr(config, "is_encoder_decoder", False):
+        raise MootError(
+            f"{name}: an encoder-decoder model; agents are causal language models, such as Qwen/Qwen3-0.6B"
+        )
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or not len(tokenizer):
         raise MootError(
             f"{name}: no fast tokenizer; save one beside the model (tokenizer.json) with "
@@ -200,6 +228,10 @@ def _read(
     except Exception as e:  # likewise: a bad file must not look like our bug
         raise MootError(unread(name, folder, e)) from e
     return model, tokenizer
+
+
+def _first_line(e: Exception) -> str:
+    return str(e).splitlines()[0] if str(e) else type(e).__name__
 
 
 def _from(auto: Any, name: str, **arguments: Any) -> Any:
@@ -241,3 +273,6 @@ def _ends(model: Any, tokenizer: Any, vocab: int) -> tuple[int, ...]:
         elif isinstance(ids, Sequence):
             found.extend(cast("Sequence[int]", ids))
     return tuple(i for i in dict.fromkeys(found) if 0 <= i < vocab)
+
+
+logger = logging.getLogger(__name__)

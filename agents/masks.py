@@ -12,8 +12,10 @@ import json
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
+import numpy as np
 import torch
 from llguidance import LLExecutor, LLMatcher, LLTokenizer
 from llguidance.hf import from_tokenizer
@@ -32,9 +34,12 @@ class Grammars:
     """
 
     def __init__(self, tokenizer: Any, vocab: int, ends: Sequence[int]) -> None:
-        self.vocab = vocab
+        self.vocab, self.words = vocab, (vocab + 31) // 32
+        self.anything = torch.full((self.words,), -1, dtype=torch.int32)
+        """The bits of a row without a grammar."""
         self.tokens: LLTokenizer = from_tokenizer(tokenizer, n_vocab=vocab, eos_token=list(ends))
         self._kept: OrderedDict[str, tuple[LLMatcher, int | None]] = OrderedDict()
+        self._thread = ThreadPoolExecutor(1, "moot-masks")
         self._executor = LLExecutor(num_threads=min(8, os.cpu_count() or 1))
 
     def start(self, schema: dict[str, Any]) -> tuple[LLMatcher, int | None]:
@@ -53,18 +58,40 @@ class Grammars:
         self._kept[text] = found
         return found[0].deep_copy(), found[1]
 
-    def legal(self, matchers: Sequence[LLMatcher | None], device: torch.device) -> Tensor:
-        """Legal next tokens (B, V) bool on `device`; a row without a matcher may say anything."""
-        words = (self.vocab + 31) // 32
-        packed = torch.full((len(matchers), words), -1, dtype=torch.int32)
-        work = [(m, i) for i, m in enumerate(matchers) if m is not None]
-        if work:
+    def fill(self, matchers: Sequence[LLMatcher]) -> Tensor:
+        """One bit per token (B, words) int32, set where it is legal next. Takes no lock of the
+        interpreter while it works, so that another thread can run the model meanwhile."""
+        packed = torch.empty((len(matchers), self.words), dtype=torch.int32)
+        if matchers:
+            work = [(m, i) for i, m in enumerate(matchers)]
             self._executor.unsafe_compute_mask_ptr(
-                work, packed.data_ptr(), words * 4, len(matchers)
+                work, packed.data_ptr(), self.words * 4, len(matchers)
             )
-        octets = packed.to(device).view(torch.uint8)
+        return packed
+
+    def filling(self, matchers: Sequence[LLMatcher]) -> Future[Tensor]:
+        """`fill`, by another thread; the matchers are its own until it is through."""
+        return self._thread.submit(self.fill, matchers)
+
+    def spread(self, packed: Tensor, device: torch.device) -> Tensor:
+        """Bits (B, words) as legal tokens (B, V), bool on `device`."""
+        if device.type == "cpu":
+            octets = np.unpackbits(packed.numpy().view(np.uint8), axis=-1, bitorder="little")
+            return torch.as_tensor(octets).view(torch.bool)[:, : self.vocab]
+        there = packed.to(device).view(torch.uint8)
         bits = torch.arange(8, dtype=torch.uint8, device=device)
-        return ((octets[:, :, None] >> bits) & 1).bool().flatten(1)[:, : self.vocab]
+        return ((there[:, :, None] >> bits) & 1).bool().flatten(1)[:, : self.vocab]
+
+    def only(self, matcher: LLMatcher) -> int | None:
+        """The token that the grammar forces here: the one that its mask leaves. None where it leaves
+        several."""
+        forced = matcher.compute_ff_tokens()
+        if forced:
+            return forced[0]  # what follows may be cut into other tokens once this one is said
+        if not matcher.is_accepting():
+            return None
+        left = self.spread(self.fill([matcher]), torch.device("cpu"))[0].nonzero()
+        return int(left[0, 0]) if len(left) == 1 else None
 
     def text(self, ids: Sequence[int]) -> str:
         """The bytes that the matcher saw, as text."""

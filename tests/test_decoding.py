@@ -138,9 +138,12 @@ def test_random_replies_are_legal_canonical_and_no_longer_than_the_bound(
     matcher, bound = grammars.start(schema)
     ids: list[int] = []
     while not ids or ids[-1] != 3:
-        legal = grammars.legal([None, matcher], CPU)
+        packed = torch.stack([grammars.anything, grammars.fill([matcher])[0]])
+        legal = grammars.spread(packed, CPU)
         assert legal[0].all()
-        ids.append(rng.choice(legal[1].nonzero().flatten().tolist()))
+        left = legal[1].nonzero().flatten().tolist()
+        assert grammars.only(matcher) == (left[0] if len(left) == 1 else None)
+        ids.append(rng.choice(left))
         assert matcher.consume_token(ids[-1])
     text = grammars.text(ids[:-1])
     value = json.loads(text)
@@ -270,21 +273,21 @@ def test_the_least_recently_used_past_goes_first() -> None:
 
 
 def test_a_slab_moves_rows_and_grows() -> None:
-    slab = Slab([LayerShape(1, 1, 1, torch.float32, CPU)], rows=2, slots=4)
-    slab.put(0, 4, past([5, 6]), 2)
-    slab.put(1, 4, past([7, 8, 9]), 3)
-    assert slab.keys[0].flatten().tolist() == [0, 0, 5, 6, 0, 7, 8, 9]
-    slab.move(1, 0, 4)
-    grown = Slab(slab.layers, rows=2, slots=6)
-    slab.copy(grown, live=1, first=1, filled=4, end=5)
-    assert grown.keys[0].flatten().tolist() == [0, 0, 7, 8, 9, 0] + [0] * 6
-    assert grown.values[0].flatten().tolist() == [0, 0, -7, -8, -9, 0] + [0] * 6
-    grown.copy(grown, live=1, first=2, filled=5, end=6)
-    assert grown.keys[0][0].flatten().tolist()[3:] == [7, 8, 9]
-    kept = grown.take(0, 4, [8, 9])
-    grown.clear(0, 1, filled=6)
-    assert grown.keys[0].count_nonzero() == 0
-    assert kept.keys[0].flatten().tolist() == [8, 9]
+    slab = Slab([LayerShape(1, 1, 1, torch.float32, CPU)], rows=3, slots=4)
+    slab.put(0, past([5, 6]), 2)
+    slab.put(1, past([7, 8, 9]), 3)
+    slab.put(2, past([3, 4]), 1)
+    assert slab.keys[0][:, 0, :4, 0].tolist() == [[5, 6, 0, 0], [7, 8, 9, 0], [3, 0, 0, 0]]
+    slab.swap(1, 2, 3)
+    slab.move(2, 0, 3)
+    assert slab.values[0][:, 0, :4, 0].tolist() == [[-7, -8, -9, 0], [-3, 0, 0, 0], [-7, -8, -9, 0]]
+    grown = slab.grown(rows=4, slots=6, live=2, filled=2)
+    assert grown.keys[0][:, 0, :6, 0].tolist() == [
+        [7, 8, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0], [0] * 6, [0] * 6,
+    ]  # fmt: skip
+    assert slab.take(0, [7, 8, 9]).values[0].flatten().tolist() == [-7, -8, -9]
+    slab.clear(0)
+    assert slab.keys[0][0].count_nonzero() == 0
 
 
 @given(st.lists(st.lists(st.integers(0, 1), max_size=6), min_size=1, max_size=5))

@@ -323,7 +323,7 @@ def test_without_thinking_the_template_is_told_so(folders: Callable[[str], str])
 def test_out_of_memory_halves_the_rows(llama: str, caplog: pytest.LogCaptureFixture) -> None:
     asked = observations(16)
     expected = answers(language_pool(llama, {"temperature": 1}), asked)
-    pool = language_pool(llama, {"temperature": 1, "rows": 16})
+    pool = language_pool(llama, {"temperature": 1, "rows": 16, "fast_forward": False})
     steps = 0
 
     def full(ids: torch.Tensor, logits: torch.Tensor) -> None:
@@ -364,7 +364,7 @@ def test_a_failing_model_ends_its_turns_and_not_the_run(llama: str) -> None:
 
 def test_one_bad_row_harms_no_other(llama: str) -> None:
     asked = observations(12)
-    options = {"temperature": 1, "reuse": 0}
+    options = {"temperature": 1, "reuse": 0, "fast_forward": False}
     expected = answers(language_pool(llama, options), asked)
     for value, words in ((torch.nan, "not finite"), (torch.inf, "not finite")):
         pool = language_pool(llama, options)

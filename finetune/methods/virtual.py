@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,6 +21,7 @@ from transformers.cache_utils import DynamicCache
 from transformers.integrations import sdpa_attention
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask  # pyright: ignore
 
+from ...agents.attend import AWARE, Front, apart, feeding
 from ...agents.cache import LayerShape, shapes
 from ...protocols import MootError
 from ..route import Route
@@ -37,17 +38,7 @@ Past = list[tuple[Tensor, Tensor]]
 KERNEL = cast(Any, sdpa_attention).sdpa_attention_forward
 
 
-class Virtual(NamedTuple):
-    """What an attention layer puts in front."""
-
-    keys: Tensor
-    """(B, heads, P, dim)"""
-    values: Tensor
-    seen: Tensor
-    """(B, 1, T, P) bool, which of them a token attends to."""
-
-
-Source = Callable[[int | None], Virtual | None]
+Source = Callable[[int | None], Front | None]
 _SOURCES: WeakKeyDictionary[nn.Module, list[Source]] = WeakKeyDictionary()
 """Attention layer -> the banks that put tokens in front of it; one of them at a time."""
 _BEFORE: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
@@ -113,9 +104,12 @@ class VirtualTokens:
 
     def _prepare(self, route: Route) -> None:
         """Keys and values for this route: computed once, and without gradients once per state."""
+        if route.past is None or route.past[0] != torch.is_grad_enabled():
+            with apart():
+                self._made(route)
+
+    def _made(self, route: Route) -> None:
         grad = torch.is_grad_enabled()
-        if route.past is not None and route.past[0] == grad:
-            return
         if grad:
             past = self._past()
         else:
@@ -125,7 +119,7 @@ class VirtualTokens:
             past = self._still[1]
         route.past = grad, [(_rows(route, k), _rows(route, v)) for k, v in past]
 
-    def _virtual(self, layer: int, window: int | None) -> Virtual | None:
+    def _virtual(self, layer: int, window: int | None) -> Front | None:
         route = self.bank.active
         if route is None or route.past is None or route.positions is None:
             return None
@@ -137,7 +131,7 @@ class VirtualTokens:
         without = route.without(keys.device)
         if without is not None:
             seen &= ~without[:, None, None]
-        return Virtual(keys, values, seen[:, None])
+        return Front(keys, values, seen[:, None])
 
 
 def _rows(route: Route, stacked: Tensor) -> Tensor:
@@ -178,6 +172,10 @@ def attend(
     window = more.get("sliding_window") or getattr(module, "sliding_window", None)
     found = (source(window) for source in _SOURCES.get(module, ()))
     virtual = next((v for v in found if v is not None), None)
+    feed = feeding()
+    if feed is not None:
+        out = feed.attend(module, query, key, value, more.get("scaling"), window, virtual)
+        return out, None
     if virtual is not None:
         rows, _, length, _ = query.shape
         slots = key.shape[2]
@@ -196,3 +194,4 @@ def attend(
 
 AttentionInterface.register(NAME, attend)  # pyright: ignore[reportUnknownMemberType]
 AttentionMaskInterface.register(NAME, sdpa_mask)  # pyright: ignore
+AWARE.add(NAME)
