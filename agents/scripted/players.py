@@ -15,13 +15,14 @@ from typing import Any
 
 from ...protocols import Act, MootError, Observation, Reply, did_you_mean
 from ...protocols.schemas import sample
-from . import desk
+from . import desk, hybrid
 from .matrix_game import MATRIX_GAME
 from .strategies import STRATEGIES
 
 Player = Callable[[Observation, random.Random], Reply]
 
 PLAYERS: dict[str, Mapping[str, Player]] = {
+    "hybrid": hybrid.PLAYERS,
     "support_desk": desk.PLAYERS,
     "matrix_game": MATRIX_GAME,
 }

@@ -1,6 +1,7 @@
 """The worlds that ship, by name. Adding one: write its file, add its line, commit a golden episode."""
 
 from ..world import World
+from .hybrid import Hybrid
 from .item_division import ItemDivision
 from .matrix_game import MatrixGame
 from .price_bargaining import PriceBargaining
@@ -8,5 +9,5 @@ from .support_desk import SupportDesk
 from .task_allocation import TaskAllocation
 
 WORLDS: dict[str, type[World]] = {
-    w.name: w for w in (ItemDivision, PriceBargaining, SupportDesk, TaskAllocation, MatrixGame)
+    w.name: w for w in (Hybrid, ItemDivision, PriceBargaining, SupportDesk, TaskAllocation, MatrixGame)
 }
