@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ..protocols import MootError, did_you_mean
 from .journal import lines
 from .records import first_error
+from .retail import is_retail, retail_scenarios
 from .scenario import ProtocolChoice, Scenario
 from .worlds.item_division import ItemRole, ItemScenario
 from .worlds.price_bargaining import PriceRole, PriceScenario
@@ -97,11 +98,14 @@ class PriceData(BaseModel):
 
 
 def load_scenarios(path: str | Path, deadline: int | None = DEADLINE) -> list[Scenario]:
-    """The scenarios of a data file, in its order, played by alternating offers.
+    """The scenarios of a data file, in its order, played by alternating offers; those of a folder or file
+    of retail tasks (`retail.py`) by `service`, with a deadline of their own.
 
     `source` is the id in the file. Raises `MootError` naming the line for anything that is not one.
     """
     path = Path(path)
+    if is_retail(path):
+        return retail_scenarios(path)
     if path.suffix == ".txt":
         return list(_selfplay(path, deadline))
     return [scenario_from(path, n, record, deadline) for n, record in records(path)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from moot.agents.pools import ScriptedPool
 from moot.agents.scripted.players import Scripted
 from moot.environments import Environment, Episode, play
+from moot.environments.check import check_environment
+from moot.environments.datafile import load_scenarios
 from moot.environments.load import load_scenario
 from moot.environments.worlds.desk_scenario import Call, DeskScenario, arguments
 from moot.environments.worlds.desk_shop import DeskGenerator
@@ -38,6 +42,7 @@ def meet(scenario: DeskScenario, customer: str, desk: str, number: int = 0) -> E
     seats = {"customer": ScriptedPool(Scripted(customer)), "desk": ScriptedPool(Scripted(desk))}
     (played,) = play([table], seats)
     assert all(turn.error is None for turn in played.turns), played.turns[-1].error
+    assert played.ended is not Ended.BROKEN, played.why
     return played
 
 
@@ -426,3 +431,106 @@ def test_the_fixed_case_is_half_refused() -> None:
 def test_players_bear_with_anybody(customer: str, desk: str) -> None:
     episodes = [meet(s, customer, desk, n) for n, s in enumerate(drawn(25))]
     assert sum(e.outcome.completed for e in episodes) < 12
+
+
+# ---- the retail tasks of tau-bench ---------------------------------------------------------------
+
+RETAIL = Path(__file__).parents[2] / "shared" / "data" / "tau_retail"
+with_retail = pytest.mark.skipif(not RETAIL.exists(), reason="needs the data folder beside it")
+
+
+def folder(at: Path, tasks: object) -> Path:
+    """The shipped shop as a folder of retail data, with these tasks."""
+    tables = shop().tables
+    (at / "users.json").write_text(json.dumps(tables.users))
+    (at / "orders.json.gz").write_bytes(gzip.compress(json.dumps(tables.orders).encode()))
+    (at / "products.json").write_text(json.dumps(tables.products))
+    (at / "wiki.md").write_text("Be kind.\n")
+    (at / "some_tasks.json").write_text(json.dumps(tasks))
+    return at
+
+
+TASK = {
+    "user_id": "kira_hale_31",
+    "instruction": "You want the jacket in M.",
+    "actions": [
+        {"name": "exchange_delivered_order_items", "kwargs": {**JACKET, "new_item_ids": ["7102"]}}
+    ],
+    "outputs": [],
+}
+
+
+def test_a_folder_of_tasks_is_played_where_it_lies(tmp_path: Path) -> None:
+    free = {**TASK, "actions": [], "outputs": ["35"]}
+    fails = {**TASK, "actions": [{"name": "get_user_details", "kwargs": {"user_id": "nobody"}}]}
+    scenarios = load_scenarios(folder(tmp_path, [TASK, free, fails]))
+    assert scenarios == load_scenarios(tmp_path / "some_tasks.json")
+    one, two, three = scenarios
+    assert isinstance(one, DeskScenario)
+    assert (one.source, one.folder, one.shop) == ("some_tasks-0", str(tmp_path), None)
+    assert "7102" not in one.model_dump_json(exclude={"expected"}), "nothing is copied"
+    assert len(one.tools) == 16
+    assert Environment(one).observe("desk").private == {"policy": "Be kind."}
+    for scenario, ending in ((one, Act.INFORM), (two, Act.INFORM), (three, Act.REFUSE)):
+        assert isinstance(scenario, DeskScenario)
+        episode = meet(scenario, "sensible", "oracle")
+        assert episode.messages[0].text == "You want the jacket in M."
+        assert episode.messages[-2].act is ending
+        assert episode.outcome.completed
+    assert Episode.model_validate_json(episode.line()).line() == episode.line()
+    assert check_environment(scenarios, episodes=3).varied > 5
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("some_tasks.json", "[]", "is empty"),
+        ("some_tasks.json", '[{"instruction": "x"}]', "0.actions"),
+        (
+            "some_tasks.json",
+            '[{"instruction": "", "actions": [{"name": "fly", "kwargs": {}}]}]',
+            "'fly'",
+        ),
+        ("users.json", "[]", "want a JSON object of entries"),
+        ("users.json", "{", "not readable as JSON"),
+        ("orders.json", "{", "orders.json: not readable"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_said(
+    tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    (folder(tmp_path, [TASK]) / name).write_text(text)
+    with pytest.raises(MootError, match=words):
+        load_scenarios(tmp_path)
+
+
+def test_a_missing_table_is_said(tmp_path: Path) -> None:
+    (folder(tmp_path, [TASK]) / "products.json").unlink()
+    with pytest.raises(MootError, match=r"products\.json: no such file; a shop's folder holds"):
+        load_scenarios(tmp_path)
+
+
+@with_retail
+def test_the_expected_calls_of_retail_tasks_lead_to_their_ends() -> None:
+    scenarios = load_scenarios(RETAIL / "retail_tasks_dev.json")
+    assert len(scenarios) == 20
+    served = [meet(s, "sensible", "oracle") for s in scenarios if isinstance(s, DeskScenario)]
+    assert all(e.outcome.completed for e in served)
+    assert sum(e.outcome.results["tool_calls"] for e in served) == 25
+    assert not any(e.outcome.results["wrong_writes"] for e in served)
+    idle = [meet(s, "sensible", "sensible") for s in scenarios if isinstance(s, DeskScenario)]
+    assert sum(e.outcome.completed for e in idle) == 1, "the one that asks for nothing"
+
+
+@with_retail
+def test_all_retail_tasks_are_read_and_most_change_something() -> None:
+    scenarios = [s for s in load_scenarios(RETAIL) if isinstance(s, DeskScenario)]
+    assert len(scenarios) == 520
+    assert len({s.source for s in scenarios}) == 520
+    ends = [s.end().changes() for s in scenarios]
+    assert sum(not end for end in ends) == 6
+    for scenario, end in zip(scenarios[::25], ends[::25], strict=True):
+        missing = Store(scenario.tables)
+        for call in scenario.expected[1:]:
+            TOOLS[call.tool].run(missing, **call.arguments)
+        assert missing.changes() != end, "every call counts"

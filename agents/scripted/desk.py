@@ -68,14 +68,15 @@ def oracle(observation: Observation, rng: random.Random) -> Reply:
     secret = next(s for s in observation.secrets.values() if "wishes" in s)
     if secret["wishes"]:
         return _desk(observation, secret["identity"], secret["wishes"], True, True)
-    made = [call for call, _ in _results(observation)]
+    results = _results(observation)
+    made = [call for call, _ in results]
     for call in secret["expected"]:
         if call not in made:
             return _use(call)
-    words = "It is all done. " + " ".join(secret["outputs"])
-    return _say(
-        observation, Act.INFORM if made else Act.REFUSE, words if made else "I cannot do that."
-    )
+    worked = any(not str(result).startswith("Error") for _, result in results)
+    if worked or secret["outputs"]:
+        return _say(observation, Act.INFORM, " ".join(("It is all done.", *secret["outputs"])))
+    return _say(observation, Act.REFUSE, "I am sorry, that cannot be done.")
 
 
 # ---- the customer --------------------------------------------------------------------------------

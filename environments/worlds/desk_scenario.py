@@ -6,6 +6,7 @@ the databases must end as they would after these calls, however the desk got the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Self
 
@@ -98,7 +99,8 @@ class DeskScenario(Scenario):
             try:
                 TOOLS[call.tool].run(store, **call.arguments)
             except ToolError as error:
-                raise ValueError(f"{where}: {call.tool}: {error}") from None
+                if self.shop is not None:  # in tau-bench, a call that fails just changes nothing
+                    raise ValueError(f"{where}: {call.tool}: {error}") from None
         return self
 
     @cached_property
@@ -118,7 +120,8 @@ class DeskScenario(Scenario):
         """The store as it should end."""
         store = Store(self.tables)
         for call in self.expected:
-            TOOLS[call.tool].run(store, **call.arguments)
+            with suppress(ToolError):
+                TOOLS[call.tool].run(store, **call.arguments)
         return store
 
     def transfers(self) -> bool:

@@ -104,6 +104,7 @@ class SupportDesk:
             "identity": dict(role.identity),
             "wishes": [dict(w) for w in role.wishes],
             "expected": [c.model_dump() for c in self.scenario.expected],
+            "outputs": list(self.scenario.outputs),
         }
 
     def describe(self, agent: str) -> tuple[str, str]:
