@@ -13,10 +13,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
     Gemma3TextConfig,
     GPT2Config,
     Lfm2Config,
     LlamaConfig,
+    MambaConfig,
     MistralConfig,
     PreTrainedTokenizerFast,
     Qwen3Config,
@@ -107,6 +109,10 @@ def model(architecture: str, vocab: int, context: int = 2048, **more: Any) -> An
             layer_types=["sliding_attention", "full_attention"], **more,
         ),
         "gpt2": lambda: GPT2Config(**size, **more),
+        "bloom": lambda: BloomConfig(vocab_size=vocab, hidden_size=32, n_layer=2, n_head=2, **more),
+        "mamba": lambda: MambaConfig(
+            vocab_size=vocab, hidden_size=32, num_hidden_layers=2, state_size=4, **more
+        ),
         "lfm2": lambda: Lfm2Config(**grouped, layer_types=["conv", "full_attention"], **more),
     }[architecture]()  # fmt: skip
     with torch.random.fork_rng():
