@@ -26,7 +26,8 @@ def plain(value: object) -> str:
         items = cast(Mapping[Any, Any], value).items()
         return ", ".join(f"{k} {plain(v)}" for k, v in items)
     if isinstance(value, list | tuple):
-        return " and ".join(plain(v) for v in cast(Iterable[Any], value)) or "none"
+        words = [plain(v) for v in cast(Iterable[Any], value)]
+        return (" and " if len(words) < 3 else ", ").join(words) or "none"
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)
@@ -42,6 +43,14 @@ def transcript(episode: Episode, *, detail: bool = False) -> RenderableType:
     for turn in episode.turns:
         for row in _rows(turn, detail):
             grid.add_row(Text(turn.agent, style=colour[turn.agent]), *row)
+        for told in turn.told or ():
+            to = (
+                ""
+                if len(told.receivers) == len(episode.scenario.roles)
+                else ", ".join(told.receivers)
+            )
+            row = (told.sender, f"to {to}" if to else "", told.text)
+            grid.add_row(*(Text(word, style="dim") for word in row))
     return Group(_title(episode), Padding(_values(episode, colour), (0, 4)), Padding(grid, (0, 4)))
 
 
@@ -72,8 +81,23 @@ def _values(episode: Episode, colour: Mapping[str, str]) -> Text:
     for agent in episode.scenario.roles:
         who = f" ({episode.seats[agent]})" if agent in episode.seats else ""
         text.append(agent, style=colour[agent])
-        text.append(f"{who}: {plain(world.private(agent))}\n", style="dim")
+        known = dict(world.private(agent))
+        drawn = [name for name, value in known.items() if _is_drawing(value)]
+        shown = plain({name: value for name, value in known.items() if name not in drawn})
+        text.append(f"{who}: {shown}\n", style="dim")
+        for name in drawn:
+            text.append("".join(f"    {row}\n" for row in known[name]), style="dim")
     return text
+
+
+def _is_drawing(value: object) -> bool:
+    """Rows of one length, as of a map: shown as they are."""
+    if not isinstance(value, list) or len(cast(list[object], value)) < 2:
+        return False
+    rows = cast(list[object], value)
+    return all(isinstance(row, str) for row in rows) and (
+        len({len(str(row)) for row in rows}) == 1 and not any(str(row).isalnum() for row in rows)
+    )
 
 
 def _rows(turn: Turn, detail: bool) -> Iterable[tuple[Text, Text]]:

@@ -15,7 +15,8 @@ from typing import Any
 
 from ...protocols import Act, MootError, Observation, Reply, did_you_mean
 from ...protocols.schemas import sample
-from . import desk, hybrid
+from . import desk, hybrid, rescue
+from .commons import COMMONS
 from .matrix_game import MATRIX_GAME
 from .strategies import STRATEGIES
 
@@ -23,8 +24,10 @@ Player = Callable[[Observation, random.Random], Reply]
 
 PLAYERS: dict[str, Mapping[str, Player]] = {
     "hybrid": hybrid.PLAYERS,
-    "support_desk": desk.PLAYERS,
     "matrix_game": MATRIX_GAME,
+    "rescue": rescue.PLAYERS,
+    "support_desk": desk.PLAYERS,
+    "commons": COMMONS,
 }
 """World -> name -> its player there."""
 RANKED = frozenset[str]()

@@ -1,13 +1,27 @@
 """The worlds that ship, by name. Adding one: write its file, add its line, commit a golden episode."""
 
 from ..world import World
+from .commons import Commons
 from .hybrid import Hybrid
 from .item_division import ItemDivision
 from .matrix_game import MatrixGame
+from .multi_issue import MultiIssue
 from .price_bargaining import PriceBargaining
+from .rescue import Rescue
 from .support_desk import SupportDesk
 from .task_allocation import TaskAllocation
 
 WORLDS: dict[str, type[World]] = {
-    w.name: w for w in (Hybrid, ItemDivision, PriceBargaining, SupportDesk, TaskAllocation, MatrixGame)
+    w.name: w
+    for w in (
+        Hybrid,
+        ItemDivision,
+        PriceBargaining,
+        TaskAllocation,
+        MultiIssue,
+        SupportDesk,
+        MatrixGame,
+        Rescue,
+        Commons,
+    )
 }
