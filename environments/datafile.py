@@ -21,6 +21,7 @@ from .records import first_error
 from .retail import is_retail, retail_scenarios
 from .scenario import ProtocolChoice, Scenario
 from .worlds.item_division import ItemRole, ItemScenario
+from .worlds.multi_scenario import MultiScenario, PartyRole, Points
 from .worlds.price_bargaining import PriceRole, PriceScenario
 
 DEADLINE = 10
@@ -95,6 +96,23 @@ class PriceData(BaseModel):
     domain: str
     item: PriceItem
     private: dict[str, PriceSide]
+
+
+class PartySide(BaseModel):
+    """`role` is p1 (proposes first) or p2, both with a veto, else player."""
+
+    role: str
+    scores: dict[str, dict[str, Points]]
+    min_threshold: Points
+    instructions_template: str = ""
+
+
+class PartyData(BaseModel):
+    """`scenario` of the domain multi_party_multi_issue."""
+
+    game: str
+    global_instructions: str = ""
+    private: dict[str, PartySide]
 
 
 def load_scenarios(path: str | Path, deadline: int | None = DEADLINE) -> list[Scenario]:
@@ -187,7 +205,48 @@ def _prices(record: Record, protocol: ProtocolChoice) -> Scenario:
     )
 
 
-DOMAINS = {"item_division": _items, "campsite_negotiation": _items, "price_bargaining": _prices}
+def _parties(record: Record, protocol: ProtocolChoice) -> Scenario:
+    """A scorable game: p1 speaks first; p1, p2 and all others but one must agree. As many turns for
+    each as in a talk between two, in which an offer may be declined and nobody can break off."""
+    data = PartyData.model_validate(record.scenario)
+    seats = sorted(record.agents, key=lambda agent: data.private[agent].role != "p1")
+    deadline: int | None = (protocol.model_extra or {})["deadline"]
+    if deadline is not None:
+        deadline = (deadline * len(seats) + 1) // 2
+    rules = {"name": "stacked_offers", "deadline": deadline, "decline": True, "leave": False}
+    first = data.private[seats[0]].scores
+    return MultiScenario(
+        name=data.game,
+        protocol=ProtocolChoice.model_validate(rules),
+        brief=data.global_instructions,
+        issues={issue: tuple(options) for issue, options in first.items()},
+        need=len(seats) - 1,
+        veto=tuple(seat for seat in seats if data.private[seat].role in ("p1", "p2")),
+        roles={
+            seat: PartyRole(
+                values=data.private[seat].scores,
+                no_deal=data.private[seat].min_threshold,
+                brief=_filled(data.private[seat]),
+            )
+            for seat in seats
+        },
+        source=record.id,
+    )
+
+
+def _filled(side: PartySide) -> str:
+    """The private words with their slots filled: #A1_NUM by the points of A1, #A_MAX_NUM by the most."""
+    slots = {f"#{o}_NUM": p for options in side.scores.values() for o, p in options.items()}
+    slots |= {f"#{issue}_MAX_NUM": max(o.values()) for issue, o in side.scores.items()}
+    return re.sub(r"#\w+_NUM", lambda slot: f"{slots[slot[0]]:g}", side.instructions_template)
+
+
+DOMAINS = {
+    "item_division": _items,
+    "campsite_negotiation": _items,
+    "price_bargaining": _prices,
+    "multi_party_multi_issue": _parties,
+}
 
 
 def _round_steps() -> Iterator[int]:

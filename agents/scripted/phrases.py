@@ -196,3 +196,27 @@ FAIL = (
     "I have to report a failure.", "I did not manage.", "I could not keep my word.",
     "It was more than I can do.",
 )  # fmt: skip
+
+DEAL = (
+    "How about {deal}?", "I propose {deal}.", "What about {deal}?", "My offer: {deal}.",
+    "Could we settle on {deal}?", "Let us say {deal}.", "I would sign this: {deal}.",
+    "Here is a proposal: {deal}.", "Suppose we take {deal}.", "I suggest {deal}.",
+)  # fmt: skip
+DEAL_SHORT = (
+    "Here is my offer.", "I propose this.", "How about this?", "Could you live with this?",
+    "My proposal, all issues.", "What do you say to this?",
+)  # fmt: skip
+ASK_ISSUES = (
+    "What matters most to you?", "Which issues are important to you?", "What do you need here?",
+    "Where can you move?", "What would you like to see?", "What are your priorities?",
+)  # fmt: skip
+TELL_ISSUES = (
+    "I care most about {issue}; {option} is best for me.", "{issue} matters most to me: {option}.",
+    "Above all I want {option} for {issue}.", "First of all {issue}, {option} if I can.",
+    "My main point is {issue}: {option}.", "For me it is about {issue}, best {option}.",
+)  # fmt: skip
+TELL_ISSUES_SHORT = ("Here is what I value.", "My points.", "This is what I need.")
+DECLINE = (
+    "Not with me.", "I cannot sign that.", "I vote against it.", "No from me.",
+    "That leaves me worse off.", "I am against it, sorry.",
+)  # fmt: skip

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from functools import partial
 
 from ...protocols import MootError, Observation, Reply
-from . import bargaining, contractors, joint
+from . import bargaining, contractors, joint, parties
 from .bargaining import Say, Tactic
 from .contractors import Prices, margin
 from .wording import words as worded
 
+OPEN = parties.at_any_table(joint.open_, parties.open_)
+NASH = parties.at_any_table(joint.nash, parties.nash)
 HALF = (1 << 64) - 1
 """The lower half of the bits of a hashed number."""
 Award = Callable[[Observation, int], Say]
@@ -73,7 +75,7 @@ def hardliner(words: bool = True) -> Scripted:
 
 def honest(words: bool = True) -> Scripted:
     """Bids its true costs; bargains like open."""
-    return Scripted(joint.open_, margin(0.0), words=words)
+    return Scripted(OPEN, margin(0.0), words=words)
 
 
 def linear(words: bool = True) -> Scripted:
@@ -83,7 +85,7 @@ def linear(words: bool = True) -> Scripted:
 
 def manager(words: bool = True) -> Scripted:
     """Awards tasks so that value minus price is largest; bids true costs and bargains like open."""
-    return Scripted(joint.open_, margin(0.0), words=words)
+    return Scripted(OPEN, margin(0.0), words=words)
 
 
 def markup(words: bool = True) -> Scripted:
@@ -99,12 +101,12 @@ def micro(words: bool = True) -> Scripted:
 def nash(words: bool = True) -> Scripted:
     """Oracle from all secrets: the largest product of gains; in contracting, the largest sum."""
     award = partial(contractors.award, full_information=True)
-    return Scripted(joint.nash, margin(0.0), award, words=words, sees_all=True)
+    return Scripted(NASH, margin(0.0), award, words=words, sees_all=True)
 
 
 def open_(words: bool = True) -> Scripted:
     """Asks what things are worth, tells its own, proposes the best for both; bids cost plus 5 %."""
-    return Scripted(joint.open_, margin(0.05), words=words)
+    return Scripted(OPEN, margin(0.05), words=words)
 
 
 def random_(words: bool = True) -> Scripted:

@@ -203,6 +203,28 @@ def _tasks(observation: Observation, act: Act, content: object, chance: int) -> 
     return _bare(observation, act, content, chance)
 
 
+def _deals(observation: Observation, act: Act, content: object, chance: int) -> Sequence[str]:
+    """Multi-issue negotiation."""
+    if act is Act.PROPOSE:
+        deal: Mapping[str, str] = field(content, "deal")
+        parts = [f"{issue} {option}" for issue, option in deal.items()]
+        text = fill(phrases.DEAL, chance, deal=listed(parts))
+        short = fill(phrases.DEAL_SHORT, chance)
+        return (text, short) if len(text) <= SHORT else (short,)
+    if act is Act.INFORM and content is not None:
+        values: Mapping[str, Mapping[str, int]] = field(content, "values")
+        issue = max(values, key=lambda name: max(values[name].values()))
+        option = max(values[issue], key=values[issue].__getitem__)
+        text = fill(phrases.TELL_ISSUES, chance, issue=issue, option=option)
+        short = fill(phrases.TELL_ISSUES_SHORT, chance)
+        return (text, short) if len(text) <= SHORT else (short,)
+    if act is Act.QUERY_REF:
+        return (fill(phrases.ASK_ISSUES, chance),)
+    if act is Act.REFUSE:
+        return (fill(phrases.DECLINE, chance),)
+    return _bare(observation, act, content, chance)
+
+
 CONTRACT = {
     Act.CFP: (phrases.CALL, phrases.CALL_SHORT),
     Act.ACCEPT_PROPOSAL: (phrases.GRANT, phrases.GRANT_SHORT),
@@ -213,6 +235,7 @@ CONTRACT = {
 }
 WORLDS: dict[str, Wording] = {
     "item_division": _items,
+    "multi_issue": _deals,
     "price_bargaining": _price,
     "task_allocation": _tasks,
 }
