@@ -38,6 +38,7 @@ def dialogue(episode: Episode, solution: Solution | None, *, pictures: bool = Fa
     none = list(solution.disagreement) if solution else [0.0] * len(seats)
     _weigh(episode, turns, seats, none)
     utilities = episode.outcome.utilities
+    results: Mapping[str, float] = getattr(episode.outcome, "results", {})  # some worlds set none
     data: Data = {
         "id": episode.id,
         "seed": episode.seed,
@@ -62,7 +63,7 @@ def dialogue(episode: Episode, solution: Solution | None, *, pictures: bool = Fa
         "why": episode.why,
         "completed": episode.outcome.completed,
         "deal": plain(episode.outcome.deal),
-        "results": dict(episode.outcome.results),
+        "results": dict(results),
         "turns": turns,
     }
     if solution is not None:
@@ -128,8 +129,9 @@ def _turn(turn: Turn, seats: Sequence[str]) -> Data:
             "attempts": reply.attempts if reply.attempts > 1 else None,
         }
         found |= {k: v for k, v in facts.items() if v is not None}
-    if turn.told:
-        found["told"] = [{"agent": m.sender, **_message(m, seats)} for m in turn.told]
+    notices = turn.told or ()  # None in an episode that was just played
+    if notices:
+        found["told"] = [{"agent": m.sender, **_message(m, seats)} for m in notices]
     return found
 
 

@@ -43,7 +43,8 @@ class Gathered:
         """Way of learning (base, local, ...) that the agents come from, where they come from one."""
         self.scores = Scores(title)
         self.names: dict[str, int] = {}
-        """Scenario names in the order in which they came -> number."""
+        """Groups, else scenario names, in the order in which they came -> number."""
+        self.scenarios: Counter[str] = Counter()
         self.worlds: Counter[str] = Counter()
         self.seats: list[str] | None = None
         """The seats of all episodes; None once they differ."""
@@ -83,6 +84,7 @@ class Gathered:
         """A row of the index, and the dialogue itself."""
         label = told.get("group") or episode.scenario.name
         self.worlds[episode.scenario.world] += 1
+        self.scenarios[episode.scenario.name] += 1
         turns: Sequence[Data] = told["turns"]
         points = [episode.outcome.utilities.get(a) for a in episode.scenario.roles]
         self._index.append(

@@ -27,7 +27,7 @@ def summary(run: Gathered) -> list[str]:
 
 
 def _played(run: Gathered) -> str:
-    names = list(run.names)
+    names = list(run.scenarios)
     what = names[0] if len(names) == 1 else f"{len(names)} scenarios"
     worlds = " and ".join(w.replace("_", " ") for w in run.worlds)
     text = _number(len(run), "dialogue")

@@ -36,8 +36,8 @@ function number(value, like = value) {
 }
 
 // As few digits as it takes: 5, 0.25, 1,200.
-const short = (value) =>
-  value === null || value === undefined ? "–" : Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 });
+const plainly = new Intl.NumberFormat("en", { maximumFractionDigits: 6 });
+const short = (value) => (value === null || value === undefined ? "–" : plainly.format(Number(value.toPrecision(4))));
 
 const percent = (value) => `${short(Math.round(value * 1000) / 10)} %`;
 const plural = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;

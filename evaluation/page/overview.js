@@ -24,7 +24,8 @@ let picked = null;
 
 function selected(runs) {
   if (runs.length <= MANY) return runs;
-  picked ??= new Set(runs.slice(0, 4).map((r) => r.title));
+  const like = (r) => Object.keys(r.worlds).join() === Object.keys(runs[0].worlds).join(); // points of one kind
+  picked ??= new Set(runs.filter(like).slice(0, 4).map((r) => r.title));
   const found = runs.filter((r) => picked.has(r.title));
   found.forEach((r, i) => { r.tone = i; });
   return found;
@@ -175,7 +176,7 @@ function comparisonSection(c) {
     h("td", { class: "n" }, number(m.one)), h("td", { class: "n" }, number(m.two)),
     h("td", { class: "n" }, `${m.difference > 0 ? "+" : ""}${number(m.difference, m.difference)}`, m.ci && h("small", null, `${number(m.ci[0], m.difference)} to ${number(m.ci[1], m.difference)}`)),
     h("td", { class: "n" }, m.p_holm < 0.001 ? "< 0.001" : m.p_holm.toFixed(3)),
-    h("td", null, m.told_apart ? h("b", null, words(`${one} has ${m.difference > 0 ? "more" : "less"}`)) : h("span", { class: "dim" }, m.difference === 0 && m.noise_floor === 0 ? "the same in every episode" : "cannot be told apart"))));
+    h("td", { class: "verdict" }, m.told_apart ? h("b", null, words(`${one} has ${m.difference > 0 ? "more" : "less"}`)) : h("span", { class: "dim" }, m.difference === 0 && m.noise_floor === 0 ? "the same in every episode" : "cannot be told apart"))));
   const how = c.paired ? `${c.episodes[0].toLocaleString("en")} pairs of episodes of the same game, seed and number` : `${c.episodes[0].toLocaleString("en")} and ${c.episodes[1].toLocaleString("en")} episodes, unpaired`;
   const left = c.left_out[0] + c.left_out[1];
   return section(`${one} against ${two}`,

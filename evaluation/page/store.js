@@ -79,10 +79,11 @@ const store = {
 
 // Everything in a dialogue that a person might search for.
 function haystack(d) {
-  const found = [d.name, d.source, d.group, d.why, d.ended, phrase(d.public)];
+  const bare = (value) => JSON.stringify(value).replace(/[{}[\]":,]+/g, " "); // book 1 hat 0
+  const found = [d.name, d.source, d.group, d.why, d.ended, bare(d.public)];
   for (const turn of d.turns) {
     for (const said of [turn, ...(turn.told || [])]) {
-      found.push(said.act, said.text, said.content && phrase(said.content));
+      found.push(said.act, said.text, said.content && bare(said.content));
     }
     found.push(turn.thought, turn.broken, turn.error && `illegal ${turn.error.kind} ${turn.error.arrived}`);
   }
