@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ class Score:
     value: float | None
     """None where no episode says anything."""
     n: int
-    """The denominator: episodes, messages, replies or completed tasks, by the metric's `unit`."""
+    """The denominator: episodes, messages, replies or completed tasks, by the metric's `unit`; points
+    that are no whole number are rounded up."""
     ci: tuple[float, float] | None
     """95 % interval; None for fewer than two episodes."""
     unscored: int
@@ -97,7 +99,7 @@ class Scores:
         return Score(
             name=name,
             value=value,
-            n=round(bottom),
+            n=ceil(bottom - 1e-9),
             ci=ci,
             unscored=self.episodes - counted,
             unit=metric.unit,

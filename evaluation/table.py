@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from .cross import Cross
 from .differences import Comparison
@@ -19,18 +20,23 @@ def table(parts: Mapping[str, Scores]) -> Table:
     `parts` maps a column's title to its scores. Metrics that nothing was scored on are named below the
     table, with how the episodes ended.
     """
-    grid = Table(caption=_caption(parts), caption_justify="left", caption_style="dim")
-    grid.add_column("metric", no_wrap=True)
+    grid = Table(box=None, pad_edge=False, caption=_caption(parts))
+    grid.caption_justify, grid.caption_style = "left", "dim"
     names = dict.fromkeys(
         s.name for scores in parts.values() for s in scores if s.value is not None
     )
+    grid.add_column("metric", no_wrap=True, min_width=max(map(len, names), default=0))
     if len(parts) == 1:
         (scores,) = parts.values()
-        for title in ("value", "95 % interval", "n"):
-            grid.add_column(title, justify="right", no_wrap=True)
-        grid.add_column("what it is", style="dim", ratio=1)
-        for score in (scores[name] for name in names):
-            grid.add_row(score.name, number(score), interval(score), f"{score.n:,}", score.summary)
+        found = [scores[name] for name in names]
+        cells = [(number(s), interval(s), f"{s.n:,}") for s in found]
+        for i, title in enumerate(("value", "95 % interval", "n")):
+            # Only the words give way where the terminal is narrow.
+            widest = max(len(title), *(len(row[i]) for row in cells), 0)
+            grid.add_column(title, justify="right", no_wrap=True, min_width=widest)
+        grid.add_column("what it is", style="dim")
+        for s, row in zip(found, cells, strict=True):
+            grid.add_row(s.name, *row, Text(s.summary, no_wrap=True, overflow="ellipsis"))
         return grid
     for title in parts:
         grid.add_column(title, justify="right")

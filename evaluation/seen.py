@@ -1,0 +1,106 @@
+"""One episode as metrics look at it: what several of them need is worked out once, when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from math import inf, isfinite
+
+import numpy as np
+
+from ..environments import WORLDS, Episode, Solution
+from ..environments.world import World
+from ..protocols import Ended, OfferSpace, Reply
+from .statistics import Floats
+
+FEW = 16
+"""Points of a frontier up to which plain loops are quicker than arrays."""
+
+
+class Seen:
+    """One episode."""
+
+    def __init__(self, episode: Episode) -> None:
+        self.episode = episode
+        self.messages = episode.messages
+        utilities = episode.outcome.utilities
+        self.utilities = tuple([utilities[a] for a in episode.scenario.roles if a in utilities])
+        """In seat order; empty where an agreement is not on record."""
+        self.agreed = episode.ended is Ended.AGREED and bool(self.utilities)
+        self.completed = float(episode.outcome.completed)
+
+    @cached_property
+    def world(self) -> World:
+        """The episode's world as it was before anyone spoke."""
+        scenario = self.episode.scenario
+        return WORLDS[scenario.world].build(scenario)
+
+    @cached_property
+    def solution(self) -> Solution:
+        """The world's exact reference for this scenario."""
+        scenario = self.episode.scenario
+        return WORLDS[scenario.world].solve(scenario)
+
+    @cached_property
+    def known(self) -> Solution | None:
+        """The same; None where the best outcome is not known or this one is not on record."""
+        return self.solution if self.utilities and isfinite(self.solution.max_joint) else None
+
+    @cached_property
+    def gains(self) -> tuple[float, ...]:
+        """Points above the disagreement point, at least 0, in seat order."""
+        none = self.solution.disagreement
+        return tuple([max(u - d, 0.0) for u, d in zip(self.utilities, none, strict=True)])
+
+    @cached_property
+    def efficient(self) -> bool:
+        """Whether nothing known is better for someone and worse for nobody (Pareto)."""
+        s = self.solution
+        if s.transfer or len(s.frontier) <= FEW:
+            return s.efficient(self.utilities)
+        others, mine = points(s.frontier, s.disagreement), np.array(self.utilities)
+        better = (others >= mine - 1e-9).all(1) & (others > mine + 1e-9).any(1)
+        return not better.any()
+
+    @property
+    def replies(self) -> Iterator[Reply]:
+        """Recorded replies (agents that are not scripted)."""
+        return (t.reply for t in self.episode.turns if t.reply is not None)
+
+    @cached_property
+    def tokens(self) -> list[int]:
+        """Completion tokens of each reply that counts them."""
+        return [r.completion_tokens for r in self.replies if r.completion_tokens is not None]
+
+    @cached_property
+    def words(self) -> list[list[str]]:
+        """Words of each message, split at white space."""
+        return [m.text.split() for m in self.messages]
+
+    def space(self, agent: str) -> OfferSpace | None:
+        """The offers as this agent judges them; None in worlds without offers to rank."""
+        return self.world.space(agent)
+
+
+@lru_cache(maxsize=256)
+def points(frontier: tuple[tuple[float, ...], ...], disagreement: tuple[float, ...]) -> Floats:
+    """Undominated utility vectors, that of no deal among them where it is one, (points, agents)."""
+    deals, none = np.array(frontier).reshape(-1, len(disagreement)), np.array(disagreement)
+    beaten = (deals >= none - 1e-9).all(1) & (deals > none + 1e-9).any(1)
+    return deals if beaten.any() else np.vstack([deals, none])
+
+
+def distance(solution: Solution, utilities: tuple[float, ...]) -> float:
+    """To the nearest of the frontier's points: Euclidean, in points of the world's score."""
+    if solution.transfer:
+        return max(solution.max_joint - sum(utilities), 0.0) / len(utilities) ** 0.5
+    gaps = points(solution.frontier, solution.disagreement) - np.array(utilities)
+    return float(np.sqrt((gaps * gaps).sum(1)).min(initial=inf))
+
+
+@lru_cache(maxsize=4096)
+def best_least(solution_key: tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]) -> float:
+    """The largest gain that everyone can have at once, over the points of a frontier."""
+    frontier, none = solution_key
+    gains = (min([u - d for u, d in zip(point, none, strict=True)]) for point in frontier)
+    return max(gains, default=0.0)
