@@ -6,6 +6,7 @@ raise here; only our own bugs do.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any, cast
@@ -38,6 +39,9 @@ from .scenario import COACH, ProtocolChoice, Scenario
 from .world import Ending, Telling, World
 from .worlds import WORLDS
 
+MADE = (dict, list, tuple)
+"""Types of a protocol's parameters that hold other protocols."""
+
 
 class Environment:
     """One episode of one scenario.
@@ -68,6 +72,13 @@ class Environment:
         unfit = self.protocol.seats(self.agents, self.roles)
         if unfit:
             raise MootError(f"scenario {scenario.name!r}: {unfit}")
+        foreign = self.protocol.slots - self.world.contents.keys()
+        if foreign:
+            names = " and ".join(sorted(f.__name__ for f in foreign))
+            raise MootError(
+                f"scenario {scenario.name!r}: {self.protocol.name} has messages that hold {names},"
+                f" which {scenario.world} has no form for; choose another protocol"
+            )
         self.turns: list[Turn] = []
         self.why = ""
         self.conversation = Conversation(
@@ -344,11 +355,18 @@ def _recordable(reply: Reply) -> Reply:
 
 
 def _parameters(choice: ProtocolChoice) -> tuple[tuple[str, Any, type], ...]:
-    """With their types, since 1 and True are one key of a cache and not one parameter."""
+    """With their types, since 1 and True are one key of a cache and not one parameter; parameters that
+    are protocols themselves as JSON."""
     given: dict[str, object] = choice.model_extra or {}
-    return tuple([(key, value, type(value)) for key, value in given.items()])
+    return tuple(
+        [
+            (key, json.dumps(value) if type(value) in MADE else value, type(value))
+            for key, value in given.items()
+        ]
+    )
 
 
 @lru_cache(maxsize=256)
 def _protocol(name: str, parameters: tuple[tuple[str, Any, type], ...]) -> Protocol:
-    return ProtocolChoice(name=name, **{key: value for key, value, _ in parameters}).build()
+    given = {k: json.loads(value) if kind in MADE else value for k, value, kind in parameters}
+    return ProtocolChoice(name=name, **given).build()

@@ -6,10 +6,11 @@ world's generator instead and draws a new scenario for every episode.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from inspect import unwrap
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     NonNegativeInt,
     SerializeAsAny,
+    ValidationError,
     model_serializer,
 )
 
@@ -27,7 +29,11 @@ STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
 class ProtocolChoice(BaseModel):
-    """Name of a protocol and its parameters, flat: `{name: alternating_offers, deadline: 12}`."""
+    """Name of a protocol and its parameters, flat: `{name: alternating_offers, deadline: 12}`.
+
+    Parameters may be protocols too: `{name: sequence, of: [group_chat, {name: voting, rounds: 1}]}`, or
+    just that list.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -43,23 +49,48 @@ class ProtocolChoice(BaseModel):
         make = PROTOCOLS.get(self.name)
         if make is None:
             raise MootError(f"unknown protocol {self.name!r}; {did_you_mean(self.name, PROTOCOLS)}")
-        given: dict[str, Any] = self.model_extra or {}
+        given: dict[str, Any] = dict(self.model_extra or {})
         kinds = _parameters(make)
         for key, value in given.items():
             if key not in kinds:
                 raise MootError(
                     f"protocol {self.name} has no parameter {key!r}; {did_you_mean(key, kinds)}"
                 )
-            _plausible(self.name, key, kinds[key], value)
+            given[key] = _argument(self.name, key, kinds[key], value)
         return make(**given)
 
 
 @cache
 def _parameters(make: Callable[..., Protocol]) -> dict[str, Any]:
     """Parameter of a protocol -> its type."""
-    make = make.__wrapped__  # pyright: ignore[reportFunctionMemberAccess]
-    kinds = get_type_hints(make, include_extras=True)
+    kinds = get_type_hints(unwrap(make), include_extras=True)
     return {name: kind for name, kind in kinds.items() if name != "return"}
+
+
+def _argument(name: str, key: str, kind: Any, value: object) -> object:
+    """The value as the protocol takes it. Raises `MootError` unless it is of the parameter's type."""
+    if kind is str:
+        if not isinstance(value, str):
+            raise MootError(f"protocol {name}: {key} is a word, got {value!r}")
+    elif Protocol not in get_args(kind):
+        _plausible(name, key, kind, value)
+    elif get_origin(kind) is not tuple:
+        return _part(name, key, value)
+    elif not isinstance(value, list | tuple) or not value:
+        raise MootError(f"protocol {name}: {key} is a list of protocols, got {value!r}")
+    else:
+        return tuple(_part(name, key, v) for v in cast(Sequence[object], value))
+    return value
+
+
+def _part(name: str, key: str, value: object) -> Protocol:
+    try:
+        return ProtocolChoice.model_validate(_choice(value)).build()
+    except ValidationError:
+        raise MootError(
+            f"protocol {name}: {key} holds {value!r}; write a protocol's name, or {{name: ...}} with"
+            " its parameters"
+        ) from None
 
 
 def _plausible(name: str, key: str, kind: Any, value: object) -> None:
@@ -84,6 +115,9 @@ def _plausible(name: str, key: str, kind: Any, value: object) -> None:
 
 
 def _choice(value: object) -> object:
+    """A name alone is a protocol without parameters, a list is one protocol after the other."""
+    if isinstance(value, list):
+        return {"name": "sequence", "of": cast(list[object], value)}
     return {"name": value} if isinstance(value, str) else value
 
 

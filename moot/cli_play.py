@@ -157,13 +157,30 @@ def score(
 
 @app.command()
 def show(
-    run: Annotated[Path, typer.Argument(help="A run, or a file of dialogues.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run, a file of dialogues, or the word `protocol`.")
+    ],
+    named: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME [KEY=VALUE]...]",
+            help="After `protocol`: its name (or a scenario's), and parameters.",
+        ),
+    ] = None,
     episode: Annotated[int | None, typer.Option(help="Number of one episode to read.")] = None,
     limit: Annotated[int, typer.Option(help="Most lines in the list of episodes.")] = 20,
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="The protocol as a Mermaid state diagram.")
+    ] = False,
 ) -> None:
-    """List the episodes of a run, or read one as a conversation."""
+    """List the episodes of a run, read one as a conversation, or look at a protocol."""
     from .show import episode_list, transcript
 
+    if run == Path("protocol") and (named or not run.exists()):
+        _protocol(named or [], mermaid)
+        return
+    if named or mermaid:
+        raise MootError(f"moot show {run} takes no name; for a protocol: moot show protocol NAME")
     if episode is not None:
         out.print(transcript(_episode(run, episode), detail=True))
         return
@@ -189,6 +206,16 @@ def show(
     if count > len(found):
         out.print(f"... and {count - len(found)} more (--limit)")
     out.print(f"\nRead one: moot show {shlex.quote(str(run))} --episode N", soft_wrap=True)
+
+
+def _protocol(words: list[str], mermaid: bool) -> None:
+    from .protocol_view import chosen, in_words
+
+    protocol = chosen(words)
+    if mermaid:
+        print(protocol.mermaid(), end="")
+    else:
+        out.print(in_words(protocol))
 
 
 def _episodes(path: Path) -> Iterator[Episode]:

@@ -81,9 +81,10 @@ def inside(outer: Protocol, state: str, inner: Protocol, to: str | One = EVERYON
 
     Every first move of `inner` (but one that ends it) becomes a move of `state`. Only the one who makes
     it and those whom it reaches are in the nested talk; however that ends, the one who opened it has the
-    floor of `state` again, and `outer` is as it was. Nested messages count for the deadline of `outer` as well as for
-    their own. `to` is a standing, `One(standing)` to name one, or everyone else. Raises `MootError` where
-    that does not fit the seats of `inner`, or where a first move means something else in `state`.
+    floor of `state` again, and `outer` is as it was. Nested messages count for the deadline of `outer`
+    as well as for their own. `to` is a standing, `One(standing)` to name one, or everyone else. Raises
+    `MootError` where that does not fit the seats of `inner`, or where a first move means something else
+    in `state`.
     """
     if state not in outer.state:
         raise MootError(f"{outer.name} has no state {state!r}; {did_you_mean(state, outer.state)}")

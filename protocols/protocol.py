@@ -177,6 +177,17 @@ class Protocol:
         """Whether anything is ever said that not everyone hears, even among two."""
         return any(m.to == NOBODY for m in self.moves)
 
+    @cached_property
+    def slots(self) -> frozenset[type[Content]]:
+        """What contents its moves have; the world says what they hold."""
+        return frozenset(m.content for m in self.moves if m.content is not None)
+
+    def mermaid(self) -> str:
+        """The automaton as a Mermaid state diagram (`diagram.py`)."""
+        from .diagram import mermaid
+
+        return mermaid(self)
+
     def seats(self, agents: Sequence[str], roles: Mapping[str, str]) -> str | None:
         """None when these agents can hold this conversation, else why not."""
         for part in self.parts.values():

@@ -63,8 +63,9 @@ class TaskScenario(Scenario):
             raise ValueError(f"tasks: got {len(self.tasks)}, want 1 to {MAX_TASKS}")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"tasks: got {', '.join(self.tasks)}, want different names")
-        if self.protocol.name != "contract_net":
-            raise ValueError(f"protocol: got {self.protocol.name!r}, want contract_net")
+        if (self.protocol.build().roles or {}).keys() != {MANAGER, BIDDER}:
+            name = self.protocol.name
+            raise ValueError(f"protocol: got {name!r}, want contract_net or another such net")
         for name, role in self.roles.items():
             side = self.side(name)
             if side not in (MANAGER, BIDDER):
