@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import cast
-
-from ..environments import WORLDS
-from ..protocols import Act, Content, Ended, Offer, Preferences
+from ..protocols import Act, Ended, Offer
 from .seen import Seen
 from .statistics import Part
 
@@ -50,15 +46,14 @@ def cut_off(seen: Seen) -> Part:
 def false_claims(seen: Seen) -> Part | None:
     """Claims of own values (contents that are `Preferences`) off by more than 1 % from what the agent
     would tell in truth, over all claims. Unscored without claims, or where the world cannot tell."""
-    off = list(_off(seen))
+    off = seen.claims
     return (sum([x > FALSE for x in off]), len(off)) if off else None
 
 
 def claim_error(seen: Seen) -> Part | None:
     """How far claims are off: the mean absolute difference to the true numbers, over the largest true
     one; the mean over claims."""
-    off = list(_off(seen))
-    return (sum(off), len(off)) if off else None
+    return (sum(seen.claims), len(seen.claims)) if seen.claims else None
 
 
 def reciprocity(seen: Seen) -> Part | None:
@@ -77,7 +72,7 @@ def reciprocity(seen: Seen) -> Part | None:
     least, most = 0.0, 0.0
     for m in offers:
         space = seen.space(m.sender)
-        if space is None or m.content is None or not _is(seen, Offer, m.content):
+        if space is None or m.content is None or not seen.holds(Offer, m.content):
             return None
         spread = space.utilities[0] - space.utilities[-1]
         worth = space.utility(m.content, mine=True) / spread if spread > 1e-9 else 0.0
@@ -90,35 +85,3 @@ def reciprocity(seen: Seen) -> Part | None:
             given[m.sender] = mine
         before[m.sender] = worth
     return (least / most, 1) if most > 1e-12 else None
-
-
-def _is(seen: Seen, slot: type, content: Content) -> bool:
-    """Whether this is what this world puts into a slot, by its fields: a record does not keep its type."""
-    kind = WORLDS[seen.episode.scenario.world].contents.get(slot)
-    return kind is not None and vars(content).keys() | (content.model_extra or {}) == set(
-        kind.model_fields
-    )
-
-
-def _off(seen: Seen) -> Iterator[float]:
-    """How far each claim is off."""
-    for m in seen.messages:
-        if m.act is not Act.INFORM or m.content is None:
-            continue
-        space = seen.space(m.sender) if _is(seen, Preferences, m.content) else None
-        if space is None:
-            continue
-        true, said = _numbers(space.told().model_dump()), _numbers(m.content.model_dump())
-        if true.keys() == said.keys() and true:
-            scale = max(map(abs, true.values())) or 1.0
-            yield sum(abs(said[k] - true[k]) for k in true) / len(true) / scale
-
-
-def _numbers(value: object, path: str = "") -> dict[str, float]:
-    """Every number in nested data, by its place."""
-    if isinstance(value, Mapping):
-        found: dict[str, float] = {}
-        for key, inner in cast(Mapping[str, object], value).items():
-            found |= _numbers(inner, f"{path}.{key}")
-        return found
-    return {path: float(value)} if isinstance(value, int | float) else {}

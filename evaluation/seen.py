@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from math import inf, isfinite
+from typing import cast
 
 import numpy as np
 
 from ..environments import WORLDS, Episode, Solution
 from ..environments.world import World
-from ..protocols import Ended, OfferSpace, Reply
+from ..protocols import Act, Content, Ended, OfferSpace, Preferences, Reply
 from .statistics import Floats
 
 FEW = 16
@@ -77,6 +78,30 @@ class Seen:
         """Words of each message, split at white space."""
         return [m.text.split() for m in self.messages]
 
+    @cached_property
+    def claims(self) -> list[float]:
+        """How far each claim of own values (a content that is `Preferences`) is off: the mean absolute
+        difference to the true numbers, over the largest true one. Empty where the world has no truth."""
+        off: list[float] = []
+        for m in self.messages:
+            if m.content is None or m.act is not Act.INFORM:
+                continue
+            space = self.space(m.sender) if self.holds(Preferences, m.content) else None
+            if space is None:
+                continue
+            true, said = numbers(space.told().model_dump()), numbers(m.content.model_dump())
+            if true and true.keys() == said.keys():
+                apart = 0.0 if true == said else sum([abs(said[k] - true[k]) for k in true])
+                off.append(apart / len(true) / (max(map(abs, true.values())) or 1.0))
+        return off
+
+    def holds(self, slot: type[Content], content: Content) -> bool:
+        """Whether this is what the world puts into a slot, by its fields: a record does not keep its type."""
+        kind = WORLDS[self.episode.scenario.world].contents.get(slot)
+        if kind is None or isinstance(content, kind):
+            return kind is not None
+        return set(kind.model_fields) == vars(content).keys() | (content.model_extra or {}).keys()
+
     def space(self, agent: str) -> OfferSpace | None:
         """The offers as this agent judges them; None in worlds without offers to rank."""
         return self.world.space(agent)
@@ -104,3 +129,15 @@ def best_least(solution_key: tuple[tuple[tuple[float, ...], ...], tuple[float, .
     frontier, none = solution_key
     gains = (min([u - d for u, d in zip(point, none, strict=True)]) for point in frontier)
     return max(gains, default=0.0)
+
+
+def numbers(value: object, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:
+    """Every number in nested data, by its place."""
+    found: dict[tuple[str, ...], float] = {}
+    if type(value) is dict:
+        for key, inner in cast(Mapping[str, object], value).items():
+            if type(inner) is int or type(inner) is float:
+                found[(*path, key)] = inner
+            else:
+                found |= numbers(inner, (*path, key))
+    return found

@@ -67,20 +67,23 @@ class Ratios:
     """
 
     def __init__(self) -> None:
-        self.sums: dict[str, tuple[float, float, int]] = {}
-        """Name -> sum of a, sum of b, number of episodes that added to them."""
+        self._sums: dict[str, tuple[float, float, int]] = {}
         self._drawn: dict[str, Floats] = {}
         self._waiting: list[tuple[int, Mapping[str, Part]]] = []
+
+    @property
+    def sums(self) -> Mapping[str, tuple[float, float, int]]:
+        """Name -> sum of a, sum of b, number of episodes that added to them."""
+        self._draw()
+        return self._sums
 
     def add(self, key: int, parts: Mapping[str, Part]) -> None:
         """What one episode adds, to each name that it says something about.
 
         `key` is a 64-bit hash of the episode; episodes of equal keys are drawn together.
         """
-        for name, (top, bottom) in parts.items():
-            tops, bottoms, count = self.sums.get(name, (0.0, 0.0, 0))
-            self.sums[name] = tops + top, bottoms + bottom, count + 1
-        self._waiting.append((key, parts))
+        if parts:
+            self._waiting.append((key, parts))
         if len(self._waiting) >= BLOCK:
             self._draw()
 
@@ -88,11 +91,8 @@ class Ratios:
         """The ratios over both sets of episodes; neither is changed."""
         both = Ratios()
         for part in (self, other):
-            part._draw()
             for name, sums in part.sums.items():
-                old = both.sums.get(name, (0.0, 0.0, 0))
-                both.sums[name] = old[0] + sums[0], old[1] + sums[1], old[2] + sums[2]
-                both._drawn[name] = both._drawn.get(name, 0.0) + part._drawn[name]
+                both._count(name, sums, part._drawn[name])
         return both
 
     def drawn(self, name: str) -> Floats:
@@ -100,18 +100,27 @@ class Ratios:
         self._draw()
         return self._drawn[name]
 
+    def _count(self, name: str, sums: tuple[float, float, int], drawn: Floats) -> None:
+        old = self._sums.get(name, (0.0, 0.0, 0))
+        self._sums[name] = old[0] + sums[0], old[1] + sums[1], old[2] + sums[2]
+        self._drawn[name] = self._drawn.get(name, 0.0) + drawn
+
     def _draw(self) -> None:
-        """Weigh the waiting episodes: one product (2 names, episodes) @ (episodes, RESAMPLES)."""
+        """Weigh the waiting episodes: one product (2 names, episodes) @ (episodes, RESAMPLES) for each
+        set of names, of which there are few."""
         waiting, self._waiting = self._waiting, []
-        names = sorted({name for _, parts in waiting for name in parts})
-        if not names:
+        if not waiting:
             return
-        nothing = (0.0, 0.0)
-        rows = np.array([[parts.get(name, nothing) for name in names] for _, parts in waiting])
         drawn = weights(np.array([key for key, _ in waiting], dtype=np.uint64))
-        sums = rows.reshape(len(waiting), -1).T @ drawn
-        for name, pair in zip(names, sums.reshape(len(names), 2, -1), strict=True):
-            self._drawn[name] = self._drawn.get(name, 0.0) + pair
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for i, (_, parts) in enumerate(waiting):
+            alike.setdefault(tuple(parts), []).append(i)
+        for names, at in alike.items():
+            rows = np.array([list(waiting[i][1].values()) for i in at], dtype=np.float64)
+            totals: list[list[float]] = rows.sum(0).tolist()
+            sums = (rows.reshape(len(at), -1).T @ drawn[at]).reshape(len(names), 2, -1)
+            for name, (top, bottom), pair in zip(names, totals, sums, strict=True):
+                self._count(name, (top, bottom, len(at)), pair)
 
 
 def interval(drawn: Floats, episodes: int) -> tuple[float, float] | None:
