@@ -387,7 +387,9 @@ def test_a_folder_of_runs_is_told_apart_by_its_folders(run: Path, tmp_path: Path
 @pytest.fixture
 def viewer(run: Path) -> Iterator[Viewer]:
     found = Viewer([run])
-    thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02})
+    thread = threading.Thread(
+        target=found.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     yield found
     found.shutdown()
