@@ -55,7 +55,7 @@ def floor(state: State) -> str:
             who = f"each {standing}" if standing == state.while_any or state.rounds else standing
     if state.while_any is not None and state.while_any != state.floor:
         return f"{who}, while there is a {state.while_any}"
-    if state.rounds is not None and state.floor == NAMED:
+    if state.rounds is not None and state.floor == "NAMED":
         return f"{who}, {state.rounds} messages for each agent"
     if state.rounds is not None:
         return f"{who}, {state.rounds} time{'s' if state.rounds > 1 else ''} each"
