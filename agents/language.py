@@ -87,7 +87,8 @@ class LanguageOptions(BaseModel):
     device_map: str | None = None
     """`auto` spreads the model over all devices (accelerate)."""
     attention: str | None = None
-    """`attn_implementation` of transformers: sdpa, eager, flash_attention_2 ..."""
+    """`attn_implementation` of transformers (sdpa, eager, flash_attention_2 ...), for training and for
+    models that are asked one reply at a time; a batch of replies attends by itself."""
     load_in_4bit: bool = False
     """Weights in 4 bits; needs bitsandbytes."""
     trust_remote_code: bool = False

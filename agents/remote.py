@@ -59,6 +59,11 @@ class RemoteOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    adapter: str | None = Field(
+        None, min_length=1,
+        description="Name under which the server serves a LoRA of MODEL, asked for in its place; "
+        "{agent} and {role} stand for the seat's. Unset: MODEL itself.",
+    )  # fmt: skip
     temperature: float | None = Field(None, ge=0, le=2, description="Unset: the server's default.")
     max_tokens: int | None = Field(
         None, ge=1, description="Most tokens of one reply, thought included. Unset: the server's."
@@ -177,7 +182,9 @@ class RemotePool:
             raise MootError(f"no answer from {self.url}", usage=False) from None
         except FAILURES as e:
             if hopeless(e):
-                raise MootError(self._hide(str(self._refusal(e))), usage=False) from None
+                raise MootError(
+                    self._hide(str(self._refusal(e, self.model))), usage=False
+                ) from None
 
     async def _serve(self, ticket: Ticket, observation: Observation, schema: Schema) -> None:
         bill = _Bill(observation.rng("retry"))
@@ -226,7 +233,7 @@ class RemotePool:
         """One completion, in the most constrained form that the server takes and of as much of the
         talk as its context holds."""
         options = self.options
-        body: dict[str, Any] = {"model": self.model}
+        body: dict[str, Any] = {"model": self._asked(observation)}
         if options.temperature is not None:
             body["temperature"] = options.temperature
         if options.seed:
@@ -268,7 +275,7 @@ class RemotePool:
                 bill.add(answer.usage)
                 return answer
             except FAILURES as e:
-                refused = self._refusal(e)
+                refused = self._refusal(e, body["model"])
                 if refused.over == "limit" and limit == "max_tokens" and limited:
                     self._limit = "max_completion_tokens"
                     continue
@@ -283,11 +290,18 @@ class RemotePool:
                 raise Refused(f"{refused}; to wait {wait} before the next call would pass {most}")
             await asyncio.sleep(seconds)
 
-    def _refusal(self, error: Exception) -> Refused:
+    def _asked(self, observation: Observation) -> str:
+        """The model's name in a request: its adapter's, where there is one."""
+        if self.options.adapter is None:
+            return self.model
+        named = self.options.adapter.replace("{agent}", observation.agent)
+        return named.replace("{role}", observation.role)
+
+    def _refusal(self, error: Exception, model: str) -> Refused:
         return refusal(
             error,
             url=self.url,
-            model=self.model,
+            model=model,
             key_env=self.options.api_key_env,
             has_key=self._has_key,
         )

@@ -227,6 +227,20 @@ def test_seeds_are_keyed_and_fit_31_bits(server: Server, pool: Callable[..., Rem
     assert "seed" not in server.bodies[-1]
 
 
+def test_every_seat_may_have_an_adapter_of_its_own(
+    server: Server, pool: Callable[..., RemotePool]
+) -> None:
+    seats = pool(adapter="camp-{agent}")
+    (episode,) = play([table()], {"*": seats})
+    speakers = [t.agent for t in episode.turns]
+    assert len(set(speakers)) == 2
+    # A turn that was sent back asks the same adapter again.
+    asked = [b["model"] for b in server.bodies]
+    assert list(dict.fromkeys(asked)) == [f"camp-{a}" for a in dict.fromkeys(speakers)]
+    server.script = lambda n, body: fails(404, "The model does not exist.")
+    assert "has no model 'camp-ann'" in (ask(seats).error or "")
+
+
 def test_thought_is_kept_apart(server: Server, pool: Callable[..., RemotePool]) -> None:
     words = f"<think>I want the book.</think>\n{json.dumps(OFFER)}"
     server.script = lambda n, body: says(words, reasoning_content="Hm.")
