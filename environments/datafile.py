@@ -20,6 +20,7 @@ from .journal import lines
 from .records import first_error
 from .retail import is_retail, retail_scenarios
 from .scenario import ProtocolChoice, Scenario
+from .worlds.friends_scenario import FriendsRole, FriendsScenario
 from .worlds.item_division import ItemRole, ItemScenario
 from .worlds.multi_scenario import MultiScenario, PartyRole, Points
 from .worlds.price_bargaining import PriceRole, PriceScenario
@@ -96,6 +97,18 @@ class PriceData(BaseModel):
     domain: str
     item: PriceItem
     private: dict[str, PriceSide]
+
+
+class FriendsSide(BaseModel):
+    friends: tuple[dict[str, str], ...]
+
+
+class FriendsData(BaseModel):
+    """`scenario` of the domain mutual_friend."""
+
+    domain: str
+    attributes: tuple[str, ...]
+    private: dict[str, FriendsSide]
 
 
 class PartySide(BaseModel):
@@ -234,6 +247,20 @@ def _parties(record: Record, protocol: ProtocolChoice) -> Scenario:
     )
 
 
+def _friends(record: Record, protocol: ProtocolChoice) -> Scenario:
+    """Twice the deadline of a negotiation: a question takes an answer."""
+    data = FriendsData.model_validate(record.scenario)
+    deadline: int | None = (protocol.model_extra or {})["deadline"]
+    rules = {"name": "exchange", "deadline": None if deadline is None else 2 * deadline}
+    return FriendsScenario(
+        name=data.domain,
+        protocol=ProtocolChoice.model_validate(rules),
+        attributes=data.attributes,
+        roles={agent: FriendsRole(rows=data.private[agent].friends) for agent in record.agents},
+        source=record.id,
+    )
+
+
 def _filled(side: PartySide) -> str:
     """The private words with their slots filled: #A1_NUM by the points of A1, #A_MAX_NUM by the most."""
     slots = {f"#{o}_NUM": p for options in side.scores.values() for o, p in options.items()}
@@ -246,6 +273,7 @@ DOMAINS = {
     "campsite_negotiation": _items,
     "price_bargaining": _prices,
     "multi_party_multi_issue": _parties,
+    "mutual_friend": _friends,
 }
 
 

@@ -11,6 +11,7 @@ from .conversation import Conversation
 from .dutch_auction import dutch_auction
 from .english_auction import english_auction
 from .errors import ContractError, MootError, did_you_mean
+from .exchange import exchange
 from .group_chat import group_chat
 from .guidance import guidance
 from .iterated_contract_net import iterated_contract_net
@@ -70,6 +71,7 @@ PROTOCOLS: dict[str, Callable[..., Protocol]] = {
     "contract_net": contract_net,
     "dutch_auction": dutch_auction,
     "english_auction": english_auction,
+    "exchange": exchange,
     "group_chat": group_chat,
     "iterated_contract_net": iterated_contract_net,
     "guidance": guidance,
@@ -137,6 +139,7 @@ __all__ = [
     "did_you_mean",
     "dutch_auction",
     "english_auction",
+    "exchange",
     "group_chat",
     "guidance",
     "inside",

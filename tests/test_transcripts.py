@@ -386,7 +386,7 @@ def test_craigslist_utilities_are_those_of_the_corpus() -> None:
 
 
 @has_data
-@pytest.mark.parametrize("file", ["mutual_friends/scenarios.jsonl.gz", "cima/dialogues.jsonl.gz"])
+@pytest.mark.parametrize("file", ["cima/dialogues.jsonl.gz"])
 def test_domains_without_a_world_are_named(file: str) -> None:
     with pytest.raises(MootError, match=r"no world here plays domain .*; ") as caught:
         load_scenarios(DATA / file)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ...protocols import Act, MootError, Observation, Reply, did_you_mean
 from ...protocols.schemas import sample
-from . import desk, hybrid, rescue
+from . import desk, friends, hybrid, rescue
 from .commons import COMMONS
 from .matrix_game import MATRIX_GAME
 from .strategies import STRATEGIES
@@ -26,6 +26,7 @@ PLAYERS: dict[str, Mapping[str, Player]] = {
     "hybrid": hybrid.PLAYERS,
     "matrix_game": MATRIX_GAME,
     "rescue": rescue.PLAYERS,
+    "mutual_friends": friends.PLAYERS,
     "support_desk": desk.PLAYERS,
     "commons": COMMONS,
 }

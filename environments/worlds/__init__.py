@@ -6,6 +6,7 @@ from .hybrid import Hybrid
 from .item_division import ItemDivision
 from .matrix_game import MatrixGame
 from .multi_issue import MultiIssue
+from .mutual_friends import MutualFriends
 from .price_bargaining import PriceBargaining
 from .rescue import Rescue
 from .support_desk import SupportDesk
@@ -19,6 +20,7 @@ WORLDS: dict[str, type[World]] = {
         PriceBargaining,
         TaskAllocation,
         MultiIssue,
+        MutualFriends,
         SupportDesk,
         MatrixGame,
         Rescue,
