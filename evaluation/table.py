@@ -12,6 +12,7 @@ from .cross import Cross
 from .differences import Comparison
 from .paired import Estimate
 from .scores import Score, Scores
+from .value import MessageValue
 
 
 def table(parts: Mapping[str, Scores]) -> Table:
@@ -125,6 +126,28 @@ def _with_half(score: Score | None) -> str:
     if score.ci is None:
         return _short(score.value, score.value)
     return _half(Estimate(score.value, *score.ci, score.n))
+
+
+def value_table(values: Sequence[MessageValue]) -> Table:
+    """A row a message: what it was worth to each agent and to all; `*` where the interval is off 0."""
+    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
+    grid.caption = (
+        f"points with the message minus points without it, ± half the 95 % interval over "
+        f"{values[0].replays} replays; * is not 0"
+    )
+    for title in ("turn", "speaker", "act"):
+        grid.add_column(title, no_wrap=True)
+    for title in (*values[0].agents, "together"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    grid.add_column("words", style="dim")
+    for v in values:
+        cells = [
+            _half(e) + ("*" if e.low > 0 or e.high < 0 else " ")
+            for e in (*v.agents.values(), v.joint)
+        ]
+        words = Text(v.message.text, no_wrap=True, overflow="ellipsis")
+        grid.add_row(str(v.turn), v.message.sender, str(v.message.act), *cells, words)
+    return grid
 
 
 def _half(estimate: Estimate | None) -> str:

@@ -1,28 +1,21 @@
-"""What was one message worth? Fork an episode at a turn, say something else, play it to the end.
+"""What is an opening offer worth? Fork every episode at its first turn, say nothing, play both to the end.
 
     python examples/fork.py
 
-The fork keeps the seed, so every later draw of the agents is the one they would have made: the
-difference between the two outcomes is the message's doing.
+Both branches of a replay keep the same seed, so every later draw of the agents is the one they would have
+made: the difference between the two outcomes is the message's doing. `moot value RUN --episode N` does this
+for every message of an episode.
 """
 
 import moot
-from moot import Act, Reply
-from moot.agents.seats import seat_all
 
 
 def main() -> None:
-    seats = seat_all({"ann": "scripted:open", "bob": "scripted:boulware"})
-    pools = {name: seat.pool for name, seat in seats.items()}
-    source = moot.load_scenario("deal_or_no_deal")
-    worth: list[float] = []
-    for number in range(100):
-        table = moot.Environment(moot.draw(source, 0, number), episode=number)
-        (episode,) = moot.play([table], pools)
-        silent = moot.fork(episode, 0, Reply(act=Act.INFORM, text="Good morning."))
-        (other,) = moot.play([silent], pools)
-        worth.append(episode.outcome.utilities["ann"] - other.outcome.utilities["ann"])
-    print(f"ann's opening, against a mere greeting: {sum(worth) / len(worth):+.2f} points for ann")
+    run = moot.simulate("deal_or_no_deal", agents={"*": "scripted:random"}, episodes=50)
+    values = [moot.message_value(e, 0, change="silence", replays=5) for e in run.episodes()]
+    for agent in ("ann", "bob"):
+        worth = [v.agents[agent].value for v in values if v is not None]
+        print(f"ann's opening offer: {sum(worth) / len(worth):+.2f} points for {agent}")
 
 
 if __name__ == "__main__":

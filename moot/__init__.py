@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .environments.records import Run
     from .environments.transcripts import load_scenarios, load_transcripts
     from .evaluation import compare, score, score_path, table
+    from .evaluation.value import MessageValue, message_value, message_values
     from .finetune.bank import AdapterBank
     from .finetune.examples import Writer, examples, from_messages
     from .finetune.federated import federate
@@ -43,6 +44,7 @@ _HOME = {
     "environments.records": ("Run",),
     "environments.transcripts": ("load_scenarios", "load_transcripts"),
     "evaluation": ("compare", "score", "score_path", "table"),
+    "evaluation.value": ("MessageValue", "message_value", "message_values"),
     "finetune.bank": ("AdapterBank",),
     "finetune.examples": ("Writer", "examples", "from_messages"),
     "finetune.federated": ("federate",),
@@ -79,6 +81,7 @@ __all__ = [
     "LoRA",
     "LoRAXS",
     "Message",
+    "MessageValue",
     "MootError",
     "Observation",
     "Plan",
@@ -112,6 +115,8 @@ __all__ = [
     "load_suite",
     "load_transcripts",
     "load_tuning",
+    "message_value",
+    "message_values",
     "open_bank",
     "play",
     "replay",

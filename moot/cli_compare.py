@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from .protocols import MootError
-from .terminal import COLUMNS, Json, app, err, out
+from .terminal import COLUMNS, Json, app, err, out, seat_pairs
 
 Metrics = Annotated[
     list[str] | None,
@@ -117,6 +117,54 @@ def evaluate(
     out.print(suite_table(cells, asked.metrics, asked.baseline))
     path = shlex.quote(str(rows[0].runs[0]))
     out.print(f"\nEach cell is a run: moot show {path}", soft_wrap=True)
+
+
+@app.command()
+def value(
+    run: Annotated[Path, typer.Argument(help="A run.")],
+    episode: Annotated[int, typer.Option(help="Number of the episode.")],
+    turn: Annotated[int | None, typer.Option(help="One turn; default: all of them.")] = None,
+    replays: Annotated[int, typer.Option(help="Plays to the end, of either branch.")] = 20,
+    silence: Annotated[
+        bool, typer.Option("--silence", help="Say nothing instead of asking the speaker again.")
+    ] = False,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE=SPEC", help="Who plays on; default: who played the run."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what each message of an episode was worth: without it, how would the talk have ended?"""
+    from .environments.records import Run
+    from .evaluation.table import value_table
+    from .evaluation.value import MessageValue, message_value, message_values
+    from .simulation import open_adapters
+
+    opened = Run.open(run)
+    played = opened.episode(episode)
+    seats = seat_pairs(agents or []) or opened.header.agents
+    change = "silence" if silence else "again"
+    if turn is not None:
+        one = message_value(
+            played, turn, seats, replays=replays, change=change, opener=open_adapters
+        )
+        found = [] if one is None else [one]
+    else:
+        playing = message_values(
+            played, seats, replays=replays, change=change, opener=open_adapters
+        )
+        found = list[MessageValue]()
+        with Progress(*COLUMNS, console=err, transient=True) as progress:
+            task = progress.add_task("playing", total=len(played.turns), note="")
+            for one in playing:
+                found.append(one)
+                progress.update(task, completed=one.turn + 1, refresh=False)
+    if as_json:
+        print(json.dumps([v.data() for v in found], ensure_ascii=False))
+        return
+    if not found:
+        raise MootError("no message here can be changed so; leave out --silence", usage=False)
+    out.print(value_table(found))
 
 
 def _say(text: str) -> None:

@@ -18,7 +18,7 @@ from .environments import Episode
 from .environments.records import Run
 from .environments.transcripts import is_transcripts, load_transcripts
 from .protocols import MootError, did_you_mean
-from .terminal import COLUMNS, Json, app, err, notice, out
+from .terminal import COLUMNS, Json, app, err, notice, out, seat_pairs
 
 
 @app.command()
@@ -50,7 +50,7 @@ def simulate(
 
     simulation = Simulation(
         scenario,
-        agents=_seats([*(agents or []), *(more or [])]),
+        agents=seat_pairs([*(agents or []), *(more or [])]),
         data=data,
         episodes=episodes,
         seed=seed,
@@ -76,18 +76,6 @@ def simulate(
             usage=False,
         ) from None
     _report(run, as_json)
-
-
-def _seats(pairs: list[str]) -> dict[str, str]:
-    seats: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, spec = pair.partition("=")
-        if not (name and equals and spec):
-            raise MootError(f"--agents {pair!r}: write ROLE=SPEC, such as '*=scripted:linear'")
-        if name in seats:
-            raise MootError(f"--agents names {name!r} twice")
-        seats[name] = spec
-    return seats
 
 
 def _watch(simulation: Any, wanted: int) -> None:

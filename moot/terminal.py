@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from .protocols import MootError
+
 app = typer.Typer(
     name="moot",
     help="Language-model agents that talk through protocols, act in environments and learn together.",
@@ -52,3 +54,16 @@ def notice(text: str) -> None:
     """Something to know, on stderr."""
     if text:
         err.print(Text(f"moot: {text}"), soft_wrap=True)
+
+
+def seat_pairs(pairs: list[str]) -> dict[str, str]:
+    """Seats as they are typed, `ROLE=SPEC`. Raises `MootError`."""
+    seats: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, spec = pair.partition("=")
+        if not (name and equals and spec):
+            raise MootError(f"--agents {pair!r}: write ROLE=SPEC, such as '*=scripted:linear'")
+        if name in seats:
+            raise MootError(f"--agents names {name!r} twice")
+        seats[name] = spec
+    return seats
