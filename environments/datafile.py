@@ -22,6 +22,7 @@ from .retail import is_retail, retail_scenarios
 from .scenario import ProtocolChoice, Scenario
 from .worlds.friends_scenario import FriendsRole, FriendsScenario
 from .worlds.item_division import ItemRole, ItemScenario
+from .worlds.kitchen_scenario import load_layout
 from .worlds.multi_scenario import MultiScenario, PartyRole, Points
 from .worlds.price_bargaining import PriceRole, PriceScenario
 
@@ -137,6 +138,8 @@ def load_scenarios(path: str | Path, deadline: int | None = DEADLINE) -> list[Sc
     path = Path(path)
     if is_retail(path):
         return retail_scenarios(path)
+    if path.suffix == ".layout":
+        return [load_layout(path)]
     if path.suffix == ".txt":
         return list(_selfplay(path, deadline))
     return [scenario_from(path, n, record, deadline) for n, record in records(path)]

@@ -15,7 +15,8 @@ from typing import Any
 
 from ...protocols import Act, MootError, Observation, Reply, did_you_mean
 from ...protocols.schemas import sample
-from . import desk, friends, hybrid, rescue
+from . import crossing, desk, friends, hybrid, kitchen, lesson, rescue
+from .auction_house import AUCTION_HOUSE
 from .commons import COMMONS
 from .matrix_game import MATRIX_GAME
 from .strategies import STRATEGIES
@@ -23,12 +24,16 @@ from .strategies import STRATEGIES
 Player = Callable[[Observation, random.Random], Reply]
 
 PLAYERS: dict[str, Mapping[str, Player]] = {
+    "crossing": crossing.PLAYERS,
     "hybrid": hybrid.PLAYERS,
+    "lesson": lesson.PLAYERS,
     "matrix_game": MATRIX_GAME,
+    "kitchen": kitchen.PLAYERS,
     "rescue": rescue.PLAYERS,
     "mutual_friends": friends.PLAYERS,
     "support_desk": desk.PLAYERS,
     "commons": COMMONS,
+    "auction_house": AUCTION_HOUSE,
 }
 """World -> name -> its player there."""
 RANKED = frozenset[str]()

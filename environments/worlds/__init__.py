@@ -1,9 +1,13 @@
 """The worlds that ship, by name. Adding one: write its file, add its line, commit a golden episode."""
 
 from ..world import World
+from .auction_house import AuctionHouse
 from .commons import Commons
+from .crossing import Crossing
 from .hybrid import Hybrid
 from .item_division import ItemDivision
+from .kitchen import Kitchen
+from .lesson import Lesson
 from .matrix_game import MatrixGame
 from .multi_issue import MultiIssue
 from .mutual_friends import MutualFriends
@@ -15,8 +19,10 @@ from .task_allocation import TaskAllocation
 WORLDS: dict[str, type[World]] = {
     w.name: w
     for w in (
+        Crossing,
         Hybrid,
         ItemDivision,
+        Lesson,
         PriceBargaining,
         TaskAllocation,
         MultiIssue,
@@ -24,6 +30,8 @@ WORLDS: dict[str, type[World]] = {
         SupportDesk,
         MatrixGame,
         Rescue,
+        Kitchen,
         Commons,
+        AuctionHouse,
     )
 }
