@@ -10,6 +10,7 @@ from rich.text import Text
 
 from .cross import Cross
 from .differences import Comparison
+from .efficiency import Arm
 from .paired import Estimate
 from .scores import Score, Scores
 from .value import MessageValue
@@ -147,6 +148,23 @@ def value_table(values: Sequence[MessageValue]) -> Table:
         ]
         words = Text(v.message.text, no_wrap=True, overflow="ellipsis")
         grid.add_row(str(v.turn), v.message.sender, str(v.message.act), *cells, words)
+    return grid
+
+
+def efficiency_table(arms: Mapping[str, Arm], metric: str) -> Table:
+    """A row an arm, the shortest talk first: score, what was said, and eta."""
+    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
+    grid.caption = "eta = (score - silent) / (oracle - silent), ± half the 95 % interval"
+    if all(arm.eta is None for arm in arms.values()):
+        grid.caption = "no eta: the oracle is not surely better than silence here"
+    grid.add_column("arm", no_wrap=True)
+    titles = (metric, "words", "tokens", "eta", "eta / 100 words", "eta / 100 tokens")
+    for title in titles:
+        grid.add_column(title, justify="right")
+    for arm in sorted(arms.values(), key=lambda a: (a.tokens or 0.0, a.words)):
+        tokens = "-" if arm.tokens is None else _short(arm.tokens, arm.tokens)
+        rest = map(_half, (arm.eta, arm.per_100_words, arm.per_100_tokens))
+        grid.add_row(arm.name, _half(arm.score), _short(arm.words, arm.words), tokens, *rest)
     return grid
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .agents.language import language_pool
     from .agents.load import load
+    from .economy import Economy, talk_efficiency
     from .environments import Environment, Episode, Scenario, Template, fork, play, replay
     from .environments.check import check_environment
     from .environments.load import draw, load_scenario
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .tuning import Tuning, load_tuning
 
 _HOME = {
+    "economy": ("Economy", "talk_efficiency"),
     "environments": ("Environment", "Episode", "Scenario", "Template", "fork", "play", "replay"),
     "environments.check": ("check_environment",),
     "environments.load": ("draw", "load_scenario"),
@@ -73,6 +75,7 @@ __all__ = [
     "Act",
     "AdapterBank",
     "Bottleneck",
+    "Economy",
     "Environment",
     "Episode",
     "Evaluation",
@@ -124,6 +127,7 @@ __all__ = [
     "score_path",
     "simulate",
     "table",
+    "talk_efficiency",
     "train",
 ]
 

@@ -167,6 +167,61 @@ def value(
     out.print(value_table(found))
 
 
+@app.command()
+def efficiency(
+    scenario: Annotated[str, typer.Argument(help="A shipped name, or a YAML file.")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[ROLE=SPEC]...", help="As with --agents.")
+    ] = None,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE=SPEC", help="Who talks; `*=SPEC` seats all the others."),
+    ] = None,
+    oracle: Annotated[
+        str, typer.Option(metavar="SPEC", help="Who plays with all secrets known.")
+    ] = "scripted:oracle",
+    max_text: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Also: at most N characters a message.")
+    ] = None,
+    deadline: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Also: at most N messages.")
+    ] = None,
+    metric: Annotated[str, typer.Option(metavar="NAME", help="What counts.")] = "utility",
+    episodes: Annotated[int, typer.Option(help="Of every arm.")] = 50,
+    seed: Annotated[int, typer.Option(help="Keys all randomness.")] = 0,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Default: runs/efficiency-NAME-XXXX."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the talk achieved: the same games without it, with it, and with all secrets known."""
+    from .economy import Economy
+    from .evaluation.table import efficiency_table
+
+    economy = Economy(
+        scenario,
+        agents=seat_pairs([*(agents or []), *(more or [])]),
+        oracle=oracle,
+        max_text=max_text or (),
+        deadline=deadline or (),
+        metric=metric,
+        episodes=episodes,
+        seed=seed,
+        out=out_dir,
+        command=shlex.join(["moot", *sys.argv[1:]]),
+    )
+    _say(f"{economy.name}: {len(economy.arms)} arms of {episodes} episodes; into {economy.folder}")
+    _watched(economy, economy.wanted, economy.folder)
+    found = economy.result()
+    if as_json:
+        print(json.dumps(economy.data(found), ensure_ascii=False))
+        return
+    out.print(efficiency_table(found, metric))
+    path = shlex.quote(str(economy.folder / "talk"))
+    out.print(f"\nEach arm is a run: moot show {path}", soft_wrap=True)
+
+
 def _say(text: str) -> None:
     """What is about to happen, on stderr."""
     err.print(Text(text), soft_wrap=True)
