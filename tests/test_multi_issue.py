@@ -444,6 +444,35 @@ def test_players_are_legal_whatever_the_rules(name: str, protocol: dict[str, Any
         assert record.ended not in (Ended.BROKEN, Ended.FORFEITED)
 
 
+@pytest.mark.parametrize(("name", "beta"), [("boulware", 0.2), ("linear", 1.0), ("conceder", 5.0)])
+def test_who_concedes_trades_off_towards_the_others(name: str, beta: float) -> None:
+    values = [[[0.0, 5.0, 9.0], [0.0, 4.0, 6.0]], [[9.0, 5.0, 0.0], [6.0, 4.0, 0.0]]]
+    rules = {"name": "alternating_offers", "deadline": 9}
+    table = Environment(game(values, [2, 2], protocol=rules))
+    agent, targets = Scripted(name), []
+    while table.ended is None:
+        if table.speaker == "bob":
+            table.step(offer(i0=0, i1=2))  # he insists on the first issue and leaves her the second
+            continue
+        observation = table.observe()
+        space, reply = observation.space, agent.reply(observation)
+        assert space is not None
+        if reply.act == Act.ACCEPT_PROPOSAL:
+            break
+        targets.append(15 - 13 * (len(targets) / 4) ** (1 / beta))
+        enough = [o for o in space.offers if space.utility(o, mine=True) >= targets[-1] - 1e-9]
+
+        def wanted(deal: dict[str, str], first: bool = len(targets) == 1) -> tuple[float, float]:
+            same = 0 if first else (deal["i0"] == "o0") + (deal["i1"] == "o2")
+            mine = values[0][0][int(deal["i0"][1])] + values[0][1][int(deal["i1"][1])]
+            return same, -mine
+
+        best = max((o.model_dump()["deal"] for o in enough), key=wanted)
+        assert wanted(reply.content.model_dump()["deal"]) == wanted(best)  # type: ignore[union-attr]
+        table.step(reply)
+    assert targets, "it does not start with the worst"
+
+
 def test_whoever_is_left_out_of_the_best_deal_speaks_against_it() -> None:
     # Three want o1, dan alone has nothing from it and cannot hold it up.
     values = [[[0.0, 9.0]], [[0.0, 8.0]], [[0.0, 7.0]], [[9.0, 0.0]]]

@@ -2,8 +2,8 @@
 
 As with two (`joint.py`), the open negotiator tells the truth and believes what it is told. When all have
 told, the same deal is the best one for everyone who counts, so the first to speak proposes it and the
-others accept. Concession over time needs nothing of its own: `bargaining.py` plays at any table.
-Left out: coalitions against somebody who is not needed.
+others accept. Who concedes over time makes, of the offers that are good enough for itself, the one
+closest to what the others want. Left out: coalitions against somebody who is not needed.
 """
 
 from __future__ import annotations
@@ -51,6 +51,45 @@ def at_any_table(two: Tactic, many: Tactic) -> Tactic:
     return tactic
 
 
+def conceding(two: Tactic, beta: float) -> Tactic:
+    """Concession over time (Faratin, Sierra & Jennings 1998) where several issues are open.
+
+    The target falls as in `bargaining.conceding`; among the many deals that reach it, it makes a trade-off
+    towards the others' last offers (their later paper: 2002, Artif. Intell. 142:205-237, with equal
+    issues for similar ones). `two` plays where deals have no issues.
+    """
+    power = 1 / beta
+
+    def tactic(observation: Observation, space: OfferSpace, chance: int) -> Say:
+        if "issues" not in observation.public:
+            return two(observation, space, chance)
+        return _conceded(observation, space, lapse(observation) ** power)
+
+    return tactic
+
+
+def _conceded(observation: Observation, space: OfferSpace, alpha: float) -> Say:
+    """Accept what reaches the target; else, of what does, offer what the others like best."""
+    low, high = floor(observation), ceiling(observation, space)
+    target, offer = high - alpha * (high - low), offered(observation)
+    if offer is not None and space.utility(offer, mine=False) >= target - EPS:
+        return ACCEPT
+    told, wishes = _heard(observation)
+    return proposal(space, closest(space, target, told, wishes))
+
+
+def _heard(observation: Observation) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
+    """What the others told of their values and, of those who did not, what they last offered."""
+    told: dict[str, Told] = {}
+    wishes: dict[str, Told] = {}
+    for message in observation.heard:
+        if message.content is not None and message.sender != observation.agent:
+            kept = told if message.act is Act.INFORM else wishes
+            kept[message.sender] = Told(message.content.model_dump_json(), message.content)
+    silent = tuple(wish for sender, wish in wishes.items() if sender not in told)
+    return tuple(told.values()), silent
+
+
 class Ranked(NamedTuple):
     """How good each offer of a space is for the table as a whole, in the space's order."""
 
@@ -81,17 +120,14 @@ def best_for_all(space: OfferSpace, parties: tuple[Party, ...], need: int) -> Ra
 def open_(observation: Observation, space: OfferSpace, chance: int) -> Say:
     """Tell what things are worth, then propose and accept what is best for all who told.
 
-    Where somebody stays silent it concedes linearly, and of the offers that are good enough for itself
-    makes the one that is closest to what the others told or proposed. On its last turn it accepts what
-    beats no deal.
+    Where somebody stays silent it concedes linearly. On its last turn it accepts what beats no deal.
     """
     me, many = observation.agent, len(observation.agents)
-    told: dict[str, Content] = {}
-    wishes: dict[str, Content] = {}
-    for message in observation.heard:
-        if message.content is not None:
-            kept = told if message.act is Act.INFORM else wishes
-            kept[message.sender] = message.content
+    told = {
+        m.sender: m.content
+        for m in observation.heard
+        if m.act is Act.INFORM and m.content is not None
+    }
     low, left, offer = floor(observation), observation.left, offered(observation)
     worth = low if offer is None else space.utility(offer, mine=False)
     if offer is not None and left is not None and left <= many and worth > low + EPS:
@@ -100,24 +136,14 @@ def open_(observation: Observation, space: OfferSpace, chance: int) -> Say:
     polite = observation.error is None and (left is None or left >= 2 * many)
     if polite and me not in told and observation.may(Act.INFORM, True):
         return Say(Act.INFORM, space.told())
+    if len(told) < many:
+        return _conceded(observation, space, lapse(observation))
     public = observation.public
-    if len(told) == many:
-        parties = tuple(
-            Party(
-                told[a].model_dump_json(), told[a], field(told[a], "no_deal"), a in public["veto"]
-            )
-            for a in observation.agents
-        )
-        return _towards(observation, space, best_for_all(space, parties, public["need"]), offer)
-    high = ceiling(observation, space)
-    target = high - lapse(observation) * (high - low)
-    if offer is not None and worth >= target - EPS:
-        return ACCEPT
-    values = tuple(Told(c.model_dump_json(), c) for a, c in told.items() if a != me)
-    asked = tuple(
-        Told(c.model_dump_json(), c) for a, c in wishes.items() if a != me and a not in told
+    parties = tuple(
+        Party(told[a].model_dump_json(), told[a], field(told[a], "no_deal"), a in public["veto"])
+        for a in observation.agents
     )
-    return proposal(space, closest(space, target, values, asked))
+    return _towards(observation, space, best_for_all(space, parties, public["need"]), offer)
 
 
 def _towards(
@@ -143,7 +169,8 @@ def _towards(
 def closest(
     space: OfferSpace, target: float, values: tuple[Told, ...], asked: tuple[Told, ...]
 ) -> int:
-    """Of the offers worth `target` or more: the one with the most support among the others.
+    """Of the offers worth `target` or more: the one with the most support among the others, of equal
+    ones the one worth least to itself.
 
     A party's support is the share of its best deal that it gets, if it told its `values`, else the
     share of issues that are as in its last proposal, `asked`.
@@ -159,7 +186,7 @@ def closest(
         deals: list[dict[str, str]] = [field(space.offers[i], "deal") for i in enough]
         shares = [sum(d[k] == v for k, v in wish.items()) / len(wish) for d in deals]
         support = [s + share for s, share in zip(support, shares, strict=True)]
-    return enough[max(range(len(enough)), key=support.__getitem__)]
+    return enough[max(range(len(enough)), key=lambda i: (round(support[i], 9), i))]
 
 
 def nash(observation: Observation, space: OfferSpace, chance: int) -> Say:

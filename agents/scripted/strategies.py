@@ -17,6 +17,9 @@ from .contractors import Prices, margin
 from .wording import words as worded
 
 OPEN = parties.at_any_table(joint.open_, parties.open_)
+BOULWARE = parties.conceding(bargaining.boulware, 0.2)
+LINEAR = parties.conceding(bargaining.linear, 1.0)
+CONCEDER = parties.conceding(bargaining.conceder, 5.0)
 NASH = parties.at_any_table(joint.nash, parties.nash)
 HALF = (1 << 64) - 1
 """The lower half of the bits of a hashed number."""
@@ -60,12 +63,12 @@ class Scripted:
 
 def boulware(words: bool = True) -> Scripted:
     """Concedes late (Faratin et al. 1998, beta 0.2); bids cost plus half of the room above it."""
-    return Scripted(bargaining.boulware, margin(0.5), words=words)
+    return Scripted(BOULWARE, margin(0.5), words=words)
 
 
 def conceder(words: bool = True) -> Scripted:
     """Concedes early (Faratin et al. 1998, beta 5); bids cost plus a tenth of the room above it."""
-    return Scripted(bargaining.conceder, margin(0.1), words=words)
+    return Scripted(CONCEDER, margin(0.1), words=words)
 
 
 def hardliner(words: bool = True) -> Scripted:
@@ -80,7 +83,7 @@ def honest(words: bool = True) -> Scripted:
 
 def linear(words: bool = True) -> Scripted:
     """Concedes evenly (Faratin et al. 1998, beta 1); bids cost plus a quarter of the room above it."""
-    return Scripted(bargaining.linear, margin(0.25), words=words)
+    return Scripted(LINEAR, margin(0.25), words=words)
 
 
 def manager(words: bool = True) -> Scripted:
@@ -90,7 +93,7 @@ def manager(words: bool = True) -> Scripted:
 
 def markup(words: bool = True) -> Scripted:
     """Bids cost times 1.1 to 1.5, the factor its own for the whole run; bargains like boulware."""
-    return Scripted(bargaining.boulware, contractors.markup, words=words)
+    return Scripted(BOULWARE, contractors.markup, words=words)
 
 
 def micro(words: bool = True) -> Scripted:
