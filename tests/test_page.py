@@ -74,14 +74,14 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     for name in ("linear", "random"):
         simulate(
-            "deal_or_no_deal", agents={"*": f"scripted:{name}"}, episodes=150, out=folder / name
+            "deal_or_no_deal", agents={"*": f"scripted:{name}"}, episodes=80, out=folder / name
         )
     return report([folder / "linear", folder / "random"], folder / "report.html")
 
 
 def test_it_opens_offline_and_shows_words_scores_and_charts(tab: Page, two: Path) -> None:
     visit(tab, two)
-    expect(tab.locator("#overview")).to_contain_text("150 dialogues of deal_or_no_deal")
+    expect(tab.locator("#overview")).to_contain_text("80 dialogues of deal_or_no_deal")
     expect(tab.locator("#overview")).to_contain_text("completion rate")
     expect(tab.locator("#overview")).to_contain_text("linear against random")
     charts = tab.locator("figure.chart svg")
@@ -97,10 +97,10 @@ def test_it_opens_offline_and_shows_words_scores_and_charts(tab: Page, two: Path
 def test_filters_search_and_order(tab: Page, two: Path) -> None:
     visit(tab, two, "#dialogues")
     count = tab.locator("#count")
-    expect(count).to_have_text("150 dialogues")
+    expect(count).to_have_text("80 dialogues")
     tab.select_option("#run", "1")
     tab.select_option("#ended", "not")
-    expect(count).to_contain_text(" of 150 dialogues")
+    expect(count).to_contain_text(" of 80 dialogues")
     assert tab.locator(".row .end").evaluate_all(
         "rows => rows.every(r => r.textContent !== 'agreed')"
     )
@@ -109,7 +109,7 @@ def test_filters_search_and_order(tab: Page, two: Path) -> None:
     first = tab.locator(".row .right").first.inner_text()
     assert sum(map(float, first.split(" · "))) >= 15
     tab.fill("#search", "nobody ever said this")
-    expect(count).to_have_text("0 of 150 dialogues")
+    expect(count).to_have_text("0 of 80 dialogues")
     talks = [
         " ".join(m.text for m in e.messages).lower()
         for e in Run.open(two.parent / "random").episodes()
@@ -119,7 +119,7 @@ def test_filters_search_and_order(tab: Page, two: Path) -> None:
     found = {word: sum(word in talk for talk in talks) for word in sorted(spoken)}
     word = min(found, key=lambda w: abs(found[w] - 40))
     tab.fill("#search", word)
-    expect(count).to_have_text(f"{found[word]} of 150 dialogues")
+    expect(count).to_have_text(f"{found[word]} of 80 dialogues")
     assert tab.locator(".row").count() > 3
 
 
@@ -159,9 +159,9 @@ def test_a_circle_and_an_ending_lead_to_their_dialogues(tab: Page, two: Path) ->
     wanted = re.search(r"([\d,]+) dialogue", told)
     assert wanted
     circle.click()
-    expect(tab.locator("#count")).to_contain_text(f"{wanted[1]} of 150 dialogues")
+    expect(tab.locator("#count")).to_contain_text(f"{wanted[1]} of 80 dialogues")
     tab.locator("#count .chip").click()
-    expect(tab.locator("#count")).to_have_text("150 dialogues")
+    expect(tab.locator("#count")).to_have_text("80 dialogues")
     tab.keyboard.press("o")
     tab.locator(".run-words button", has_text="agreed").first.click()
     expect(tab.locator("#ended")).to_have_value("agreed")
@@ -316,14 +316,14 @@ def test_the_served_page_follows_a_run(browser: Browser, two: Path, tmp_path: Pa
     try:
         page.goto(f"{viewer.address}#dialogues")
         expect(page.locator("#count")).to_have_text("70 dialogues")
-        expect(page.locator("#following")).to_contain_text("70 of 150")
+        expect(page.locator("#following")).to_contain_text("70 of 80")
         expect(page.locator(".bubble").first).to_be_visible()
         with open(copy / EPISODES, "ab") as file:
             file.write(b"".join(lines[70:]))
-        expect(page.locator("#count")).to_have_text("150 dialogues")
+        expect(page.locator("#count")).to_have_text("80 dialogues")
         expect(page.locator("#following")).to_contain_text("all played")
         page.fill("#search", "nobody ever said this")
-        expect(page.locator("#count")).to_have_text("0 of 150 dialogues")
+        expect(page.locator("#count")).to_have_text("0 of 80 dialogues")
     finally:
         page.close()
         viewer.shutdown()

@@ -174,7 +174,7 @@ const reader = {
       d.brief && h("p", { class: "dim" }, words(d.brief)),
       Object.keys(d.public).length ? typed(d.public) : null,
       h("div", { class: "seats" }, d.seats.map((a, i) => h("div", { class: "seat" },
-        h("div", { class: "name" }, dot(i), words(a.name), a.role && a.role !== a.name && h("span", { class: "dim" }, words(` (${a.role})`)), h("span", { class: "points" }, a.points === null ? "not on record" : `${short(a.points)} points`)),
+        h("div", { class: "name" }, dot(i), words(a.name), a.role && a.role !== a.name && h("span", { class: "role" }, words(a.role)), h("span", { class: "points" }, a.points === null ? "not on record" : `${short(a.points)} point${a.points === 1 ? "" : "s"}`)),
         a.spec && h("div", { class: "dim small" }, words(a.spec)),
         this.values && [a.brief && h("p", { class: "small" }, words(a.brief)), typed(a.private)]))),
       chart && figure(chart),
