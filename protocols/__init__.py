@@ -58,6 +58,7 @@ from .protocol import (
 )
 from .query import query
 from .request import request
+from .sealed_bid import sealed_bid
 from .service import service
 from .stacked_offers import stacked_offers
 from .subscribe import subscribe
@@ -81,6 +82,7 @@ PROTOCOLS: dict[str, Callable[..., Protocol]] = {
     "propose": propose,
     "query": query,
     "request": request,
+    "sealed_bid": sealed_bid,
     "sequence": sequence,
     "service": service,
     "stacked_offers": stacked_offers,
@@ -155,6 +157,7 @@ __all__ = [
     "reply_schema",
     "request",
     "rules",
+    "sealed_bid",
     "sequence",
     "service",
     "silence",

@@ -160,8 +160,11 @@ class Commons:
         return Ended.DONE if self._gone or len(self._taken) == self.scenario.rounds else None
 
     def outcome(self, ended: Ended) -> Outcome:
-        """`survival`: rounds that the resource lasted (to take all in the last one is no harm); `yield`: units taken
-        and used; `gini`: inequality of the agents' units, 0 for equal to (n - 1) / n for all to one."""
+        """`survival`: rounds that the resource lasted; to take all in the last is no harm.
+
+        `yield`: units taken and used. `gini`: inequality of the agents' units, 0 for equal to
+        (n - 1) / n for all to one.
+        """
         used = [
             float(sum(min(n[i], u) for n, u in zip(self._taken, uses, strict=False)))
             for i, uses in enumerate(self._uses)
