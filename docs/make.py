@@ -1,6 +1,10 @@
-"""Write the tables of fields in the docs from the code itself. `python docs/make.py`; a test runs it dry.
+"""Write what the docs say of the code from the code itself. `python docs/make.py`; a test runs it dry.
 
-A table stands between `<!-- fields: NAME -->` and `<!-- end -->`. Text around it is written by hand.
+It stands between a marker and `<!-- end -->`; the text around it is written by hand. Markers:
+
+    <!-- fields: MODEL -->                     the table of a model's fields
+    <!-- protocol: NAME -->                    a protocol's parameters, words, source and diagram
+    <!-- diagram: NAME [KEY=VALUE ...] -->     the diagram of a protocol alone
 """
 
 from __future__ import annotations
@@ -8,6 +12,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import json
 import re
 import sys
 import textwrap
@@ -27,6 +32,8 @@ from moot.finetune.methods.lora_xs import LoRAXS
 from moot.finetune.methods.prefix import Prefix, Prompt
 from moot.finetune.rounds import Federation, Round
 from moot.finetune.train import Plan
+from moot.protocol_view import chosen
+from moot.protocols import PROTOCOLS
 from moot.tuning import Client, Partition, Play, Tuning
 
 DOCS = Path(__file__).parent
@@ -81,12 +88,28 @@ def table(model: type[BaseModel]) -> str:
     return "\n".join(rows)
 
 
+def protocol(name: str) -> str:
+    """How a scenario writes it with its defaults, what its docstring says, its source and diagram."""
+    make = PROTOCOLS[name]
+    defaults = {k: p.default for k, p in inspect.signature(make).parameters.items()}
+    written = ", ".join(f"{k}: {json.dumps(v)}" for k, v in {"name": name, **defaults}.items())
+    said = inspect.getdoc(inspect.unwrap(make))
+    source = f"Source: {make().source}."
+    plain = written.replace('"', "")
+    return f"`{{{plain}}}`\n\n{said}\n\n{source}\n\n{diagram(name)}"
+
+
+def diagram(words: str) -> str:
+    return f"```mermaid\n{chosen(words.split()).mermaid()}```"
+
+
 def made(text: str) -> str:
-    """The page with fresh tables."""
+    """The page with everything between markers made afresh."""
     known = models()
+    makers = {"fields": lambda name: table(known[name]), "protocol": protocol, "diagram": diagram}
     return re.sub(
-        r"(<!-- fields: (\w+) -->\n)(?:(?!<!--).)*?(\n<!-- end -->)",
-        lambda m: m[1] + table(known[m[2]]) + m[3],
+        r"(<!-- (fields|protocol|diagram): ([\w= ]+) -->\n)(?:(?!<!--).)*?(\n<!-- end -->)",
+        lambda m: m[1] + makers[m[2]](m[3]) + m[4],
         text,
         flags=re.DOTALL,
     )

@@ -54,7 +54,7 @@ def floor(state: State) -> str:
         case standing:
             who = f"each {standing}" if standing == state.while_any or state.rounds else standing
     if state.while_any is not None and state.while_any != state.floor:
-        return f"{who}, while there is a {state.while_any}"
+        return f"{who}, while anyone is {state.while_any}"
     if state.rounds is not None and state.floor == "NAMED":
         return f"{who}, {state.rounds} messages for each agent"
     if state.rounds is not None:
@@ -102,7 +102,7 @@ def _follows(state: State) -> tuple[tuple[str | None, str | Ended], ...]:
 
 
 def _when(state: State, standing: str | None) -> str:
-    after = "all have spoken" if state.rounds is not None else f"no {state.while_any} is left"
+    after = "all have spoken" if state.rounds is not None else f"nobody is {state.while_any} now"
     ways = state.then if isinstance(state.then, tuple) else ()
     if standing is not None:
         return f"{after}, one is {standing}"

@@ -344,7 +344,7 @@ def test_a_protocol_is_shown_in_words_and_drawn() -> None:
     text = shown("contract_net")
     assert "1 manager, one or more bidders" in text
     assert re.search(r"cfp \(Task\) to bidder +-> bidding +call for proposals", text)
-    assert re.search(r"\[no proposer is left\] +-> performing", text)
+    assert re.search(r"\[nobody is proposer now\] +-> performing", text)
     assert "alternating_offers" in shown("camp_site")
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from moot.environments import Scenario
 from moot.environments.load import load_scenario
+from moot.protocols import PROTOCOLS, check_protocol
 from moot.tuning import load_tuning
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +41,9 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "scenarios.md"])
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "scenarios.md", ROOT / "docs" / "protocols.md"]
+)
 def test_scenarios_in_the_docs_load(page: Path, tmp_path: Path) -> None:
     found = blocks(page, "yaml")
     assert found
@@ -55,6 +60,27 @@ def test_python_in_the_readme_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "completion_rate" in done.stdout
     assert (tmp_path / "runs" / "first" / "episodes.jsonl").exists()
+
+
+def test_every_protocol_has_its_place_in_the_docs() -> None:
+    text = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"^<!-- (?:protocol|diagram): (\w+)", text, re.MULTILINE))
+    assert drawn == set(PROTOCOLS), "add a section with a marker, then: python docs/make.py"
+
+
+def test_python_about_protocols_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = blocks(ROOT / "docs" / "protocols.md", "python")
+    exec(shown, {})
+    assert capsys.readouterr().out.startswith("stateDiagram-v2")
+
+
+def test_the_recipe_for_a_protocol_makes_one() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (indented,) = re.findall(r"^   ```python\n(.*?)^   ```", text, re.DOTALL | re.MULTILINE)
+    made: dict[str, Any] = {"__name__": "moot.protocols.questions", "__package__": "moot.protocols"}
+    exec(textwrap.dedent(indented), made)
+    notes = check_protocol(made["questions"](), paths=20)
+    assert notes.messages > 20
 
 
 def test_fine_tunings_in_the_docs_load() -> None:
