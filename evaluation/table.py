@@ -11,7 +11,9 @@ from rich.text import Text
 from .cross import Cross
 from .differences import Comparison
 from .efficiency import Arm
-from .paired import Estimate
+from .judges import Verdict, agreement
+from .paired import Estimate, mean
+from .rubrics import Rubric
 from .scores import Score, Scores
 from .value import MessageValue
 
@@ -165,6 +167,33 @@ def efficiency_table(arms: Mapping[str, Arm], metric: str) -> Table:
         tokens = "-" if arm.tokens is None else _short(arm.tokens, arm.tokens)
         rest = map(_half, (arm.eta, arm.per_100_words, arm.per_100_tokens))
         grid.add_row(arm.name, _half(arm.score), _short(arm.words, arm.words), tokens, *rest)
+    return grid
+
+
+def judge_table(verdicts: Sequence[Verdict], rubric: Rubric) -> Table:
+    """A row a dimension: the mean mark of each judge, and how far the judges agree."""
+    judges = dict.fromkeys(v.judge for v in verdicts)
+    silent = sum(v.marks is None for v in verdicts)
+    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
+    grid.caption = (
+        f"{len(verdicts)} verdicts, {silent} of them unscored; ± half the 95 % interval over episodes; "
+        "alpha: Krippendorff's, 1 is agreement, 0 is chance"
+    )
+    grid.add_column("dimension", no_wrap=True)
+    for title in ("marks", *judges, "alpha"):
+        grid.add_column(title, justify="right")
+    agreed = agreement(verdicts, rubric)
+    for d in rubric.dimensions:
+        cells: list[str] = []
+        for judge in judges:
+            marks: dict[str, list[float]] = {"": []}
+            for v in verdicts:
+                if v.judge == judge and v.marks is not None:
+                    marks[""].append(v.marks[d.name])
+            cells.append(_half(mean(marks)))
+        shown = agreed[d.name]
+        same = "-" if shown is None else f"{shown:.2f}"
+        grid.add_row(d.name, f"{d.low} to {d.high}", *cells, same)
     return grid
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .environments.records import Run
     from .environments.transcripts import load_scenarios, load_transcripts
     from .evaluation import compare, score, score_path, table
+    from .evaluation.judges import agreement, judged, preferred
     from .evaluation.value import MessageValue, message_value, message_values
     from .finetune.bank import AdapterBank
     from .finetune.examples import Writer, examples, from_messages
@@ -46,6 +47,7 @@ _HOME = {
     "environments.records": ("Run",),
     "environments.transcripts": ("load_scenarios", "load_transcripts"),
     "evaluation": ("compare", "score", "score_path", "table"),
+    "evaluation.judges": ("agreement", "judged", "preferred"),
     "evaluation.value": ("MessageValue", "message_value", "message_values"),
     "finetune.bank": ("AdapterBank",),
     "finetune.examples": ("Writer", "examples", "from_messages"),
@@ -100,6 +102,7 @@ __all__ = [
     "Tournament",
     "Tuning",
     "Writer",
+    "agreement",
     "check_environment",
     "check_protocol",
     "compare",
@@ -111,6 +114,7 @@ __all__ = [
     "federate",
     "fork",
     "from_messages",
+    "judged",
     "language_pool",
     "load",
     "load_scenario",
@@ -122,6 +126,7 @@ __all__ = [
     "message_values",
     "open_bank",
     "play",
+    "preferred",
     "replay",
     "score",
     "score_path",

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from rich.progress import Progress
 from rich.text import Text
 
-from .protocols import MootError
+from .protocols import MootError, did_you_mean
 from .terminal import COLUMNS, Json, app, err, out, seat_pairs
 
 Metrics = Annotated[
@@ -220,6 +221,45 @@ def efficiency(
     out.print(efficiency_table(found, metric))
     path = shlex.quote(str(economy.folder / "talk"))
     out.print(f"\nEach arm is a run: moot show {path}", soft_wrap=True)
+
+
+@app.command()
+def judge(
+    run: Annotated[Path, typer.Argument(help="A run, or a file of dialogues.")],
+    judges: Annotated[
+        list[str], typer.Option("--judge", metavar="SPEC", help="Any agent spec; repeat it.")
+    ],
+    rubric: Annotated[str, typer.Option(metavar="NAME", help="What they are asked.")] = "social",
+    limit: Annotated[int, typer.Option(help="Most episodes to judge, the first ones.")] = 50,
+    seed: Annotated[int, typer.Option(help="Keys the judges' randomness.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Have agents mark the episodes of a run under a rubric, and say how far they agree."""
+    from .environments.transcripts import episodes_of
+    from .evaluation.judges import Verdict, agreement, judged
+    from .evaluation.rubrics import RUBRICS
+    from .evaluation.table import judge_table
+    from .simulation import open_adapters
+    from .tournament import named
+
+    if rubric not in RUBRICS:
+        raise MootError(f"no rubric {rubric!r}; {did_you_mean(rubric, RUBRICS)}")
+    asked = RUBRICS[rubric]
+    episodes = list(islice(episodes_of(run), limit))
+    playing = judged(episodes, named(judges), asked, seed=seed, opener=open_adapters)
+    wanted = len(judges) * sum(len(e.scenario.roles) for e in episodes)
+    found = list[Verdict]()
+    with Progress(*COLUMNS, console=err, transient=True) as progress:
+        task = progress.add_task("judging", total=wanted, note="")
+        for verdict in playing:
+            found.append(verdict)
+            progress.update(task, advance=1, note=verdict.judge, refresh=False)
+    if as_json:
+        agreed = agreement(found, asked)
+        told = {"verdicts": [v.data() for v in found], "alpha": agreed, "rubric": rubric}
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    out.print(judge_table(found, asked))
 
 
 def _say(text: str) -> None:
