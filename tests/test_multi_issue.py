@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -317,6 +318,14 @@ def test_a_larger_table_keeps_its_promises() -> None:
 
 
 # ---- shipped games and the data file -------------------------------------------------------------
+
+
+def test_the_example_of_the_page_can_be_played() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "worlds" / "multi_issue.md").read_text()
+    scenario = load_scenario(yaml.safe_load(page.split("```yaml")[1].split("```")[0]))
+    assert isinstance(scenario, MultiScenario)
+    assert surveyed(scenario).feasible.sum() == 7
+    assert played(scenario, {"*": "sensible"}).outcome.completed
 
 
 @pytest.mark.parametrize(
