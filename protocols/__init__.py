@@ -62,6 +62,7 @@ from .sealed_bid import sealed_bid
 from .service import service
 from .stacked_offers import stacked_offers
 from .subscribe import subscribe
+from .tutoring import tutoring
 from .voting import voting
 from .walk import check_transcript, walk
 from .wire import named, read, reply_schema, rules, written
@@ -87,6 +88,7 @@ PROTOCOLS: dict[str, Callable[..., Protocol]] = {
     "service": service,
     "stacked_offers": stacked_offers,
     "subscribe": subscribe,
+    "tutoring": tutoring,
     "voting": voting,
 }
 
@@ -165,6 +167,7 @@ __all__ = [
     "subscribe",
     "then",
     "trusted",
+    "tutoring",
     "voting",
     "walk",
     "written",
