@@ -187,7 +187,8 @@ def _close(scenario: Scenario, told: Told | None) -> Outcome:
     if isinstance(scenario, PriceScenario):
         price = None if told is None or told.price is None else whole(told.price)
         return PriceBargaining.close(scenario, price)
-    assert isinstance(scenario, ItemScenario)
+    if not isinstance(scenario, ItemScenario):
+        raise ValueError(f"dialogues of {scenario.world} are not read, only its scenarios")
     if told is None or told.allocation is None:
         return ItemDivision.close(scenario, None)
     deal = {a: told.allocation.get(a, {}) for a in scenario.roles}

@@ -46,6 +46,17 @@ ITEMS: dict[str, Any] = {
         "scores": {"A": 8, "B": 10},
     },
 }
+FRIENDS: dict[str, Any] = {
+    "id": "f-0",
+    "scenario": {
+        "domain": "mutual_friend",
+        "attributes": ["job"],
+        "private": {"A": {"friends": [{"job": "nurse"}]}, "B": {"friends": [{"job": "nurse"}]}},
+    },
+    "agents": ["A", "B"],
+    "turns": [],
+    "outcome": {},
+}
 CAMP: dict[str, Any] = {
     "id": "c-0",
     "scenario": {
@@ -212,7 +223,8 @@ def test_no_agreement_is_worth_the_disagreement_point(
         ([changed(ITEMS, "turns.1.speaker")], r"line 1: turns\.1\.speaker: Field required"),
         ([changed(ITEMS, "turns.1.speaker", "C")], "speaker 'C' is none of A, B"),
         ([changed(ITEMS, "turns.2.act", "selct")], "act 'selct': did you mean 'select'"),
-        ([changed(ITEMS, "scenario.domain", "mutual_friend")], "no world here plays domain 'mutual_"),
+        ([changed(ITEMS, "scenario.domain", "gossip")], "no world here plays domain 'gossip'"),
+        ([changed(FRIENDS, "outcome.status", "quit")], "line 1: dialogues of mutual_friends are not"),
         ([changed(ITEMS, "scenario.domain")], "no world here plays domain None"),
         ([changed(ITEMS, "scenario.domain", "item_divison")], "did you mean 'item_division'"),
         ([changed(ITEMS, "scenario.private.B")], r"scenario.private: 'B' is missing"),
