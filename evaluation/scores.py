@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,30 @@ class Scores:
             "source": self.source,
         }
 
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a metric, for CSV and data frames."""
+        return [
+            {
+                "source": self.source,
+                "metric": s.name,
+                "value": s.value,
+                "low": None if s.ci is None else s.ci[0],
+                "high": None if s.ci is None else s.ci[1],
+                "n": s.n,
+                "unscored": s.unscored,
+                "unit": s.unit,
+            }
+            for s in self
+        ]
+
+    def frame(self) -> Any:
+        """A `pandas.DataFrame` indexed by metric: value, low, high (95 %), n, unscored, unit."""
+        pandas: Any = import_module("pandas")
+        return pandas.DataFrame(self.rows()).drop(columns="source").set_index("metric")
+
     def __str__(self) -> str:
         return "\n".join(
-            f"{s.name:26}{s.value:10.4f}{_range(s.ci):>22}   n={s.n}"
+            f"{s.name:28}{s.value:10.4f}{_range(s.ci):>22}   n={s.n}"
             for s in self
             if s.value is not None
         )

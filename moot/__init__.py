@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .environments.records import Run
     from .environments.transcripts import load_scenarios, load_transcripts
     from .evaluation import compare, score, score_path, table
+    from .evaluation.dataset import to_dataset, write_parquet
     from .evaluation.judges import agreement, judged, preferred
     from .evaluation.value import MessageValue, message_value, message_values
     from .finetune.bank import AdapterBank
@@ -47,6 +48,7 @@ _HOME = {
     "environments.records": ("Run",),
     "environments.transcripts": ("load_scenarios", "load_transcripts"),
     "evaluation": ("compare", "score", "score_path", "table"),
+    "evaluation.dataset": ("to_dataset", "write_parquet"),
     "evaluation.judges": ("agreement", "judged", "preferred"),
     "evaluation.value": ("MessageValue", "message_value", "message_values"),
     "finetune.bank": ("AdapterBank",),
@@ -133,7 +135,9 @@ __all__ = [
     "simulate",
     "table",
     "talk_efficiency",
+    "to_dataset",
     "train",
+    "write_parquet",
 ]
 
 

@@ -262,6 +262,18 @@ def judge(
     out.print(judge_table(found, asked))
 
 
+@app.command()
+def dataset(
+    run: Annotated[Path, typer.Argument(help="A run, or a file of dialogues.")],
+    file: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+) -> None:
+    """Write a run as one Parquet file: a row an episode, with its talk, scores and record."""
+    from .evaluation.dataset import write_parquet
+
+    count = write_parquet(run, file)
+    out.print(Text(f"{count} episodes in {file} ({file.stat().st_size:,} bytes)"), soft_wrap=True)
+
+
 def _say(text: str) -> None:
     """What is about to happen, on stderr."""
     err.print(Text(text), soft_wrap=True)

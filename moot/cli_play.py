@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import heapq
 import json
 import shlex
@@ -130,14 +131,23 @@ def _examples(episodes: Iterable[Episode]) -> list[Episode]:
 def score(
     paths: Annotated[list[Path], typer.Argument(help="Runs, or files of dialogues.")],
     as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One CSV table on stdout.")] = False,
 ) -> None:
     """Score runs and human dialogues with the same code."""
+    if as_json and as_csv:
+        raise MootError("--json and --csv: choose one of them")
     from .evaluation import score_paths, shortest, table
 
     results = score_paths(paths)
     if as_json:
         documents = [{"source": path, **scores.data()} for path, scores in results.items()]
         print(json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False))
+        return
+    if as_csv:
+        rows = [row for scores in results.values() for row in scores.rows()]
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
         return
     names = shortest([Path(p) for p in results])
     out.print(table(dict(zip(names, results.values(), strict=True))))
@@ -156,12 +166,18 @@ def show(
         ),
     ] = None,
     episode: Annotated[int | None, typer.Option(help="Number of one episode to read.")] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="With --episode: how it went in another run."),
+    ] = None,
     limit: Annotated[int, typer.Option(help="Most lines in the list of episodes.")] = 20,
     mermaid: Annotated[
         bool, typer.Option("--mermaid", help="The protocol as a Mermaid state diagram.")
     ] = False,
 ) -> None:
     """List the episodes of a run, read one as a conversation, or look at a protocol."""
+    from .contrast import contrast
+    from .evaluation import shortest
     from .show import episode_list, transcript
 
     if run == Path("protocol") and (named or not run.exists()):
@@ -169,6 +185,13 @@ def show(
         return
     if named or mermaid:
         raise MootError(f"moot show {run} takes no name; for a protocol: moot show protocol NAME")
+    if against is not None:
+        if episode is None:
+            raise MootError("--against wants --episode N, the one to set side by side")
+        one, two = _episode(run, episode), _episode(against, episode)
+        first, second = shortest([run, against])
+        out.print(contrast(one, two, (first, second)))
+        return
     if episode is not None:
         out.print(transcript(_episode(run, episode), detail=True))
         return
