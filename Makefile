@@ -35,6 +35,7 @@ bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/scripted.py
 	$(BIN)/python benchmarks/language_model.py
+	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/aggregation.py

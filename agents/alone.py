@@ -41,11 +41,11 @@ class Alone:
         row.jump = False  # `generate` feeds one token after the other
         ids = torch.tensor([row.prompt], device=self.loaded.device)
         routed = nullcontext() if self.bank is None else self.bank.decoding([row.owner])
-        # No token ends it but those that end the row, which may think beyond one.
+        # No token of the model ends it: a row that thinks goes on after an end of its turn.
         plainly: Any = GenerationConfig(
             max_new_tokens=row.limit + row.think + SPARE, do_sample=False, num_beams=1,
             repetition_penalty=1.0, no_repeat_ngram_size=0, min_length=0, min_new_tokens=0,
-            pad_token_id=self.loaded.ends[0], eos_token_id=-1, bos_token_id=None,
+            pad_token_id=self.loaded.ends[0], eos_token_id=self.loaded.vocab, bos_token_id=None,
         )  # fmt: skip
         with routed:
             self.loaded.model.generate(

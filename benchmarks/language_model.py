@@ -27,6 +27,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from moot.agents.language import LanguagePool, language_pool
+from moot.agents.load import Loaded
 from moot.agents.prompt import chat
 from moot.environments import WORLDS, Environment, play
 from moot.protocols import Act, Reply
@@ -114,40 +115,48 @@ class Side:
         return statistics.median(self.rates)
 
 
-def floor(side: Side) -> None:
-    """Operations and bytes of one decoding step of a full batch, beside what was measured."""
-    loaded, rows = side.pool.loaded, side.pool.options.rows
+def floor_of(loaded: Loaded, rows: int, context: float, seconds: float) -> None:
+    """Operations and bytes of one decoding step of a full batch with `context` tokens a row, beside the
+    `seconds` that were measured."""
     weights = sum(p.numel() for p in loaded.model.parameters())
-    context = side.read / side.said + side.tokens / side.said / 2
+    size = next(loaded.model.parameters()).element_size()
     per_token = sum((s.keys + s.values) * s.heads * s.dtype.itemsize for s in loaded.layers)
     # One multiply and one add per weight and row; the same for each cached key and value and query head.
     heads = loaded.model.config.num_attention_heads / loaded.layers[0].heads
-    operations = 2 * rows * (weights + context * per_token / 4 * heads)
-    moved = weights * 4 + rows * context * per_token
-    a = torch.randn(1024, 1024)
-    big = torch.randn(32 << 20)
+    operations = 2 * rows * (weights + context * per_token / size * heads)
+    moved = weights * size + rows * context * per_token
+    device, dtype = loaded.device, loaded.layers[0].dtype
+    a = torch.randn(1024, 1024, device=device, dtype=dtype)
+    big = torch.randn(32 << 20, device=device)
 
     def best(work: Any) -> float:
         times: list[float] = []
         for _ in range(7):
             start = time.perf_counter()
             work()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
         return min(times)
 
     flops = 2 * 1024**3 / best(lambda: a @ a)
     bandwidth = big.numel() * 4 / best(big.sum)
+    least = max(operations / flops, moved / bandwidth)
     print(
-        f"floor of a step of {rows} rows: {operations / 1e9:.2f} Gop at {flops / 1e9:.0f} Gop/s = "
+        f"  floor of a step of {rows} rows: {operations / 1e9:.2f} Gop at {flops / 1e9:.0f} Gop/s = "
         f"{operations / flops * 1e3:.1f} ms; {moved / 1e6:.0f} MB at {bandwidth / 1e9:.1f} GB/s = "
-        f"{moved / bandwidth * 1e3:.1f} ms"
+        f"{moved / bandwidth * 1e3:.1f} ms\n"
+        f"  measured: {seconds * 1e3:.1f} ms per {rows} tokens, prompts and all: "
+        f"{100 * least / seconds:.0f} % of the floor's speed"
     )
+
+
+def floor(side: Side) -> None:
+    """The floor of a step, and what the side took."""
+    rows, context = side.pool.options.rows, side.read / side.said + side.tokens / side.said / 2
     steps = side.tokens / side.said
-    print(
-        f"measured: {steps:.1f} tokens per message, {side.read / side.said:.0f} in its prompt; "
-        f"{side.seconds / side.said * 1e3:.2f} ms per message = "
-        f"{side.seconds / side.said / steps * rows * 1e3:.1f} ms per {rows} tokens, all included"
-    )
+    floor_of(side.pool.loaded, rows, context, side.seconds / side.said / steps * rows)
+    print(f"  {steps:.1f} tokens per message, {side.read / side.said:.0f} in its prompt")
 
 
 def main() -> None:
