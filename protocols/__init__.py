@@ -8,6 +8,7 @@ from .check import check_protocol
 from .compose import inside, nested, sequence, then
 from .contract_net import contract_net
 from .conversation import Conversation
+from .debate import debate
 from .dutch_auction import dutch_auction
 from .english_auction import english_auction
 from .errors import ContractError, MootError, did_you_mean
@@ -71,6 +72,7 @@ PROTOCOLS: dict[str, Callable[..., Protocol]] = {
     "alternating_offers": alternating_offers,
     "brokering": brokering,
     "contract_net": contract_net,
+    "debate": debate,
     "dutch_auction": dutch_auction,
     "english_auction": english_auction,
     "exchange": exchange,
@@ -140,6 +142,7 @@ __all__ = [
     "check_protocol",
     "check_transcript",
     "contract_net",
+    "debate",
     "did_you_mean",
     "dutch_auction",
     "english_auction",

@@ -18,6 +18,7 @@ from ...protocols.schemas import sample
 from . import crossing, desk, friends, hybrid, kitchen, lesson, rescue
 from .auction_house import AUCTION_HOUSE
 from .commons import COMMONS
+from .hidden_role import HIDDEN_ROLE
 from .matrix_game import MATRIX_GAME
 from .strategies import STRATEGIES
 
@@ -34,6 +35,7 @@ PLAYERS: dict[str, Mapping[str, Player]] = {
     "support_desk": desk.PLAYERS,
     "commons": COMMONS,
     "auction_house": AUCTION_HOUSE,
+    "hidden_role": HIDDEN_ROLE,
 }
 """World -> name -> its player there."""
 RANKED = frozenset[str]()

@@ -4,6 +4,7 @@ from ..world import World
 from .auction_house import AuctionHouse
 from .commons import Commons
 from .crossing import Crossing
+from .hidden_role import HiddenRole
 from .hybrid import Hybrid
 from .item_division import ItemDivision
 from .kitchen import Kitchen
@@ -33,5 +34,6 @@ WORLDS: dict[str, type[World]] = {
         Kitchen,
         Commons,
         AuctionHouse,
+        HiddenRole,
     )
 }
