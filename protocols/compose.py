@@ -227,7 +227,10 @@ def _within(
 
 def sequence(of: tuple[Protocol, ...] = ()) -> Protocol:
     """`then`, as scenario files call it; without parts a group chat followed by a vote."""
-    return then(*(of or (group_chat(), voting())))
+    made = then(*(of or (group_chat(), voting())))
+    return (
+        made if of else replace(made, summary="protocols one after another: say, talk, then a vote")
+    )
 
 
 def nested(
@@ -240,8 +243,12 @@ def nested(
 
     `to` is a standing: one of those who have it is named where `inner` is between two.
     """
+    plain = outer is None and inner is None
     outer, inner = outer or contract_net(), inner or query(cancel=False, typed=False)
     seats = inner.roles or {"": inner.size[1] and inner.size[1] - 1}
     pair = 1 in [n for role, n in seats.items() if role != inner.states[0].floor]
     alone = (outer.roles or {}).get(to) == 1 or (outer.roles is None and outer.size[1] == 2)
-    return inside(outer, state, inner, One(to) if pair and not alone else to)
+    made = inside(outer, state, inner, One(to) if pair and not alone else to)
+    if not plain:
+        return made
+    return replace(made, summary="a protocol inside another: say, questions before a bid")

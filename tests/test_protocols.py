@@ -9,6 +9,7 @@ import pytest
 
 from moot.protocols import (
     ANY,
+    BACK,
     OTHER,
     SAME,
     TURN,
@@ -106,6 +107,8 @@ BROKEN = {
     "its own offer": changed(OFFERS, Act.ACCEPT_PROPOSAL, who=TURN),
     "not on the table": changed(OFFERS, Act.ACCEPT_PROPOSAL, state="open"),
     "its own offer, one": changed(OFFERS, Act.REJECT_PROPOSAL, then=SAME),
+    "there is nowhere to go back to": changed(OFFERS, Act.CANCEL, then=BACK),
+    "shifts 'king'": changed(OFFERS, Act.CANCEL, shifts=(("king", ""),)),
     "which is no state": changed(OFFERS, Act.PROPOSE, then="offred"),
     "there is no state": changed(OFFERS, Act.ACCEPT_PROPOSAL, state="offred"),
     "nobody ever is": changed(OFFERS, Act.CANCEL, to="king"),
