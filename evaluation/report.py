@@ -11,10 +11,6 @@ Left out: a legend that can be dragged, zoom, pictures of charts (print the page
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,13 +19,9 @@ from ..environments.journal import failed
 from ..protocols import MootError
 from .compare import compare
 from .gathered import Gathered
+from .markup import MARK, quoted, shell
 from .sources import Source, sources
 from .words import summary
-
-PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("dom.js", "store.js", "charts.js", "overview.js", "dialogues.js", "main.js")
-MARK = '<meta name="generator" content="moot report">'
-"""Tells a report from any other file, which is never written over."""
 
 
 def document(found: Sequence[Source], *, live: bool = False) -> dict[str, Any]:
@@ -84,55 +76,6 @@ def page(found: Sequence[Source]) -> str:
         blocks.append(_packed(f"index-{number}", run.index()))
         blocks += [_packed(f"page-{number}-{i}", run.page(i)) for i in range(run.pages)]
     return shell(", ".join(s.title for s in found), "\n".join(blocks))
-
-
-def shell(title: str, blocks: str = "", *, live: bool = False) -> str:
-    """The page around its data; a `live` one asks its server for them."""
-    style = (PAGE / "report.css").read_text(encoding="utf-8")
-    script = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    text = (PAGE / "report.html").read_text(encoding="utf-8")
-    parts = {
-        "POLICY": policy(style, script, live=live),
-        "MARK": MARK,
-        "TITLE": html.escape(title),
-        "STYLE": f"<style>{style}</style>",
-        "LIVE": "live" if live else "still",
-        "DATA": blocks,
-        "SCRIPT": f"<script>{script}</script>",
-    }
-    head, *rest = text.split("{{")
-    for piece in rest:  # one pass: what is put in is never looked at again
-        name, _, tail = piece.partition("}}")
-        head += parts[name] + tail
-    return head
-
-
-def policy(style: str, script: str, *, live: bool = False) -> str:
-    """The Content-Security-Policy: this script and this style, by hash, pictures within the page, nothing
-    from anywhere else, and no text that becomes HTML."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src '{_hash(script)}'",
-            f"style-src '{_hash(style)}'",
-            "img-src data:",
-            "connect-src 'self'" if live else "connect-src 'none'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "require-trusted-types-for 'script'",
-            "trusted-types 'none'",
-        )
-    )
-
-
-def quoted(value: object) -> str:
-    """JSON that may stand within a script element: ASCII, and nothing in it that HTML could read."""
-    text = json.dumps(value, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _packed(name: str, data: str) -> str:

@@ -7,7 +7,7 @@ import secrets
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -15,6 +15,9 @@ from rich.text import Text
 from .environments import WORLDS, Episode
 from .protocols import MootError
 from .terminal import Json, app, err, notice, out
+
+if TYPE_CHECKING:
+    from .simulation import Simulation
 
 
 @app.command()
@@ -74,8 +77,10 @@ def play(
     out_dir: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/NAME-XXXX.")
     ] = None,
+    page: Annotated[bool, typer.Option("--page", help="Play in a browser.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of --page.")] = 0,
 ) -> None:
-    """Take a seat yourself, at this terminal. Without --seat you have the first one."""
+    """Take a seat yourself, at this terminal or on a page. Without --seat you have the first one."""
     from .environments.load import draw
     from .simulation import Simulation, sourced
 
@@ -87,6 +92,10 @@ def play(
         if yours is None:
             raise MootError(f"no seat is left for you in {scenario}; leave one out of --seat")
         seats[yours] = "human"
+    if page and list(seats.values()).count("human") > 1:
+        raise MootError(
+            "one person plays on the page; play together at the terminal, without --page"
+        )
     simulation = Simulation(
         scenario,
         agents=seats,
@@ -98,14 +107,41 @@ def play(
     who = ", ".join(f"{name} = {seat.spec}" for name, seat in simulation.seats.items())
     notice(f"{simulation.name}, seed {seed}: {who}")
     try:
-        for episode in simulation:
-            out.print(_ending(episode))
+        if page:
+            _on_page(simulation, port)
+        else:
+            for episode in simulation:
+                out.print(_ending(episode))
     except KeyboardInterrupt:
         raise MootError(
             f"stopped; what was played lies in {simulation.run.path}", usage=False
         ) from None
     path = shlex.quote(str(simulation.run.path))
     out.print(f"\nSee what the others thought: moot show {path} --episode 0", soft_wrap=True)
+
+
+def _on_page(simulation: Simulation, port: int) -> None:
+    from .page_seat import PageSeat
+
+    server = PageSeat(port)
+    out.print(Text(f"Play at {server.address}"), soft_wrap=True)
+    try:
+        simulation.seats = {
+            name: seat._replace(pool=server) if seat.human else seat
+            for name, seat in simulation.seats.items()
+        }
+        for episode in simulation:
+            server.ended(episode, _best(episode))
+            out.print(_ending(episode))
+    finally:
+        server.close()
+
+
+def _best(episode: Episode) -> float | None:
+    """What two could have had together; of more, that is nobody's aim."""
+    if len(episode.scenario.roles) != 2:
+        return None
+    return WORLDS[episode.scenario.world].solve(episode.scenario).max_joint
 
 
 def _taken(pairs: list[str]) -> dict[str, str]:
@@ -125,12 +161,11 @@ def _taken(pairs: list[str]) -> dict[str, str]:
 
 def _ending(episode: Episode) -> Text:
     """How a game came out, in a line for each seat."""
-    solution = WORLDS[episode.scenario.world].solve(episode.scenario)
+    best = _best(episode)
     text = Text(f"\nThe game is over: {str(episode.ended).replace('-', ' ')}.", style="bold")
     for agent, points in episode.outcome.utilities.items():
         you = " (you)" if episode.seats.get(agent) == "human" else ""
         text.append(f"\n  {agent}{you} has {points:.4g} points", style="not bold")
-    if len(episode.scenario.roles) == 2:
-        most = f"\n  together they could have had {solution.max_joint:.4g}"
-        text.append(most, style="not bold dim")
+    if best is not None:
+        text.append(f"\n  together they could have had {best:.4g}", style="not bold dim")
     return text

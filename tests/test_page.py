@@ -19,9 +19,12 @@ from moot import simulate
 from moot.environments import WORLDS, Environment, Episode
 from moot.environments.records import EPISODES, Run
 from moot.evaluation.gathered import packed
-from moot.evaluation.report import quoted, report, shell
+from moot.evaluation.markup import quoted, shell
+from moot.evaluation.report import report
 from moot.evaluation.sources import sources
+from moot.page_seat import PageSeat
 from moot.protocols import Act, Message, Reply
+from moot.simulation import Simulation
 from moot.viewer import Viewer
 
 pytestmark = pytest.mark.browser
@@ -329,6 +332,51 @@ def test_the_served_page_follows_a_run(browser: Browser, two: Path, tmp_path: Pa
         viewer.shutdown()
         viewer.server_close()
         thread.join()
+    assert errors == []
+
+
+def test_a_person_plays_on_the_page(browser: Browser, tmp_path: Path) -> None:
+    server = PageSeat()
+    simulation = Simulation(
+        "camp_site",
+        agents={"ann": server, "bob": "scripted:open"},
+        episodes=1,
+        out=tmp_path / "run",
+    )
+    ended: list[Episode] = []
+
+    def game() -> None:
+        for episode in simulation:
+            ended.append(episode)
+            server.ended(episode, 36.0)
+
+    thread = threading.Thread(target=game, daemon=True)
+    thread.start()
+    page = browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    try:
+        page.goto(server.address)
+        expect(page.locator(".card")).to_contain_text("Your family is large")
+        page.locator(".acts label", has_text="propose").click()
+        page.get_by_label("food").fill("9")
+        page.locator(".send").click()
+        expect(page.locator("form p.lost").last).to_contain_text("food")
+        page.get_by_label("food").fill("3")
+        expect(page.locator("form")).to_contain_text("worth 15 to you")
+        page.locator("#words").fill(ATTACKS[1])
+        page.locator(".send").click()
+        expect(page.locator(".turn").first).to_contain_text(ATTACKS[1])
+        page.locator(".acts label", has_text="cancel").click()
+        page.locator(".send").click()
+        expect(page.locator("h2")).to_have_text("The game is over")
+    finally:
+        page.close()
+        server.close()
+    thread.join(20)
+    assert str(ended[0].ended) == "walked-away"
+    assert ended[0].turns[0].message is not None
+    assert ended[0].turns[0].message.text == ATTACKS[1]
     assert errors == []
 
 

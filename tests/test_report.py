@@ -26,10 +26,12 @@ from moot.environments.records import EPISODES, Run
 from moot.evaluation import gathered as gathering
 from moot.evaluation.dialogue import dialogue, frontier, nash_point
 from moot.evaluation.gathered import Gathered, curve, packed
-from moot.evaluation.report import MARK, PAGE, SCRIPTS, document, page, policy, quoted, report
+from moot.evaluation.markup import MARK, PAGE, PLAY, REPORT, policy, quoted
+from moot.evaluation.report import document, page, report
 from moot.evaluation.sources import Source, sources
 from moot.evaluation.training import training
 from moot.evaluation.words import summary
+from moot.page_seat import PageSeat, canonical
 from moot.protocols import MootError, Reply
 from moot.tournament import crossplay
 from moot.viewer import Viewer
@@ -139,7 +141,7 @@ def test_groups_of_a_curve_hold_every_episode_once(pairs: list[tuple[float, floa
         assert low <= y <= high
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.recursive(
         st.none() | st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
@@ -233,7 +235,7 @@ def test_the_policy_lets_this_script_run_and_no_other(run: Path) -> None:
 
 
 def test_the_page_never_reads_text_as_html() -> None:
-    for name in SCRIPTS:
+    for name in {*REPORT, *PLAY}:
         code = (PAGE / name).read_text(encoding="utf-8")
         for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(",
                     "new Function", "srcdoc", "DOMParser", "createContextualFragment"):  # fmt: skip
@@ -247,7 +249,8 @@ def test_a_wheel_carries_the_page() -> None:
     ]
     carried = {p.name for pattern in data["moot"] for p in (ROOT / "moot").glob(pattern)}
     assert {p.name for p in PAGE.iterdir()} <= carried
-    assert {*SCRIPTS, "report.html", "report.css"} == {p.name for p in PAGE.iterdir()}
+    used = {*REPORT, *PLAY, "report.html", "play.html", "report.css"}
+    assert used == {p.name for p in PAGE.iterdir()}
 
 
 def test_a_report_writes_over_a_report_and_nothing_else(run: Path, tmp_path: Path) -> None:
@@ -430,6 +433,50 @@ def test_a_taken_port_is_one_line(viewer: Viewer, run: Path) -> None:
         Viewer([run], viewer.server_port)
 
 
+def test_the_form_for_a_person_takes_a_reply_from_its_own_page_alone() -> None:
+    server = PageSeat()
+    try:
+        talk = Environment(haggle(LEAVE).scenario)
+        server.ask(7, talk.observe())
+        state = json.loads(server.state("") or "")
+        assert state["worth"]['{"take":{"ball":4}}'] == 4
+        assert server.state(str(state["version"])) is None
+        reply = json.dumps({"version": state["version"], "act": "cancel", "text": "no"})
+        plain = {"Content-Type": "application/json"}
+        assert post(server, reply, {"Content-Type": "text/plain"}) == 400
+        assert post(server, reply, {**plain, "Origin": "http://evil.example"}) == 403
+        assert post(server, "[]", plain) == 400
+        assert post(server, '{"act": 1}', plain) == 400
+        assert server.poll(0) == []
+        assert post(server, reply, {**plain, "Origin": server.address[:-1]}) == 204
+        ((ticket, said),) = server.poll(5)
+        assert (ticket, said.act, said.text) == (7, "cancel", "no")
+        assert post(server, reply, plain) == 409
+    finally:
+        server._fetched = server._version
+        server.close()
+
+
+def post(server: PageSeat, body: str, headers: dict[str, str]) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    connection.request("POST", "/reply", body.encode(), headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.recursive(
+        st.integers(-99, 99) | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    )
+)
+def test_a_content_is_written_as_the_page_writes_it(value: Any) -> None:
+    assert json.loads(canonical(value)) == value
+    assert canonical({"b": 2.0, "a": [1.5]}) == '{"a":[1.5],"b":2}'
+
+
 def moot(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
 ) -> tuple[int, str, str]:
@@ -487,6 +534,7 @@ def test_a_person_plays_one_game(
         (["--seat", "ann", "--seat", "ann=nano"], "twice"),
         (["--seat", "ann=scripted:open", "--seat", "bob=scripted:open"], "no seat is left"),
         (["--seat", "anna"], "did you mean 'ann'"),
+        (["--seat", "ann", "--seat", "bob", "--page"], "one person plays on the page"),
     ],
 )
 def test_a_wrong_seat_is_one_line(
