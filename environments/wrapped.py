@@ -42,6 +42,9 @@ class Wrapped:
         self.agents: tuple[str, ...] = tuple(self.env.possible_agents)
         self.acting = {a: self.env.action_space(a) for a in self.agents}
         self.seeing = {a: self.env.observation_space(a) for a in self.agents}
+        told: Mapping[str, Any] = self.env.metadata or {}
+        self.draws: tuple[str, ...] = tuple(told.get("render_modes", ()))
+        """Its render modes."""
         self.steps = 0
         """How often the simulation has moved."""
         self.rewards = dict.fromkeys(self.agents, 0.0)
@@ -119,6 +122,7 @@ class _Alone:
 
     def __init__(self, env: Any) -> None:
         self.env, self.agents, self.unwrapped = env, [SINGLE], env.unwrapped
+        self.metadata = env.metadata
 
     def action_space(self, agent: str) -> Any:
         return self.env.action_space

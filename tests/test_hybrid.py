@@ -363,6 +363,14 @@ def test_pictures_are_the_environments_own(generate: dict[str, Any]) -> None:
     assert world.picture() != before
 
 
+def test_what_draws_no_picture_shows_its_words() -> None:
+    generate = {"env": "gymnasium:Blackjack-v1", "advisers": ["guide"]}
+    table = Environment(draw(load_scenario({"world": "hybrid", "name": "h", "generate": generate})))
+    world: Any = table.world
+    world._run.draws = ()
+    assert "player: " in world.picture()
+
+
 def joint(source: Any, who: str, episode: int) -> dict[str, float]:
     """Utilities of an episode of `who` in every seat, or seat by seat, comma-separated."""
     table = Environment(draw(source, 1, episode), seed=1, episode=episode)

@@ -255,7 +255,7 @@ class Crossing:
             x, y = spot(at[0]), spot(at[1])
             box = f'x="{x - 14:g}" y="{y - 14:g}" width="28" height="28" rx="6"'
             parts.append(f'<rect {box} fill="{colour}" stroke="#222"/>')
-            label = f'x="{x:g}" y="{y + 4:g}" font-size="11" text-anchor="middle" fill="#fff"'
+            label = f'x="{x:g}" y="{y + 4:g}" font-size="10" text-anchor="middle" fill="#fff"'
             parts.append(f'<text {label} font-family="sans-serif">{_escaped(car[:5])}</text>')
         status = f"step {self._steps}: {len(self._through)} through, {self._crashes} crashes"
         parts.append(f'<text x="8" y="18" font-size="14" font-family="sans-serif">{status}</text>')

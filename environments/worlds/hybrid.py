@@ -16,7 +16,9 @@ import base64
 import io
 import math
 import random
+import textwrap
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, Field, FiniteFloat
@@ -31,6 +33,8 @@ from ..wrapped import Wrapped
 
 PASS = "pass"
 ADVISER = "adviser"
+WIDEST = 400
+"""Pixels of a picture's longer side."""
 Setting = bool | int | float | str | list[bool | int | float | str]
 
 
@@ -117,6 +121,9 @@ class Hybrid:
         self._done: list[tuple[str, Any]] = []
         self._shown: dict[str, str] = {}
         self._notices: list[Notice] = []
+        self._twin: Wrapped | None = None
+        self._followed = 0
+        self._drawn: tuple[int, str] | None = None
         first = next(iter(self._run.views.values()))
         if self._words.look is None and size(plain(first)) > MOST:
             raise MootError(
@@ -278,26 +285,58 @@ class Hybrid:
         """None: actions are not ranked."""
 
     def picture(self) -> str:
-        """The environment's own image, where it draws one: a twin that draws is replayed to here."""
+        """The environment's own image, where it draws one, else what everybody sees, in words."""
+        if self._drawn is None or self._drawn[0] != len(self._done):
+            self._drawn = len(self._done), self._image() or self._page()
+        return self._drawn[1]
+
+    def _image(self) -> str | None:
+        """A twin that draws follows what was done; so the run itself needs no screen."""
         scenario = self.scenario
-        twin = Wrapped(scenario.env, scenario.kwargs, scenario.seed, render_mode="rgb_array")
-        for agent, action in self._done:
-            twin.act(agent, action)
-        image: Any = twin.env.render()
-        try:
-            from PIL import Image
-        except ImportError:
-            raise MootError(
-                "pictures need Pillow: pip install 'moot[hybrid]'", usage=False
-            ) from None
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "PNG")
-        height, width = image.shape[:2]
-        data = base64.b64encode(file.getvalue()).decode()
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
-            f'<image width="{width}" height="{height}" href="data:image/png;base64,{data}"/></svg>'
+        if "rgb_array" not in self._run.draws:
+            return None
+        if self._twin is None:
+            twin = Wrapped(scenario.env, scenario.kwargs, scenario.seed, render_mode="rgb_array")
+            self._twin, self._followed = twin, 0
+        for agent, action in self._done[self._followed :]:
+            self._twin.act(agent, action)
+        self._followed = len(self._done)
+        return embedded(self._twin.env.render())
+
+    def _page(self) -> str:
+        lines = [
+            line
+            for seat in self.scenario.roles
+            for line in textwrap.wrap(f"{seat}: {self._sees(seat)[0]}", 70)
+        ]
+        height = 18 * len(lines) + 20
+        words = "".join(
+            f'<text x="10" y="{18 * i + 24}" font-size="13" font-family="sans-serif">{escape(line)}</text>'
+            for i, line in enumerate(lines)
         )
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="520" height="{height}">{words}</svg>'
+        )
+
+
+def embedded(pixels: Any) -> str | None:
+    """An image (height, width, 3) as an SVG document; None where Pillow is missing or nothing was drawn."""
+    try:
+        from PIL import Image
+    except ImportError:
+        return None
+    if pixels is None:
+        return None
+    image = Image.fromarray(pixels)
+    image.thumbnail((WIDEST, WIDEST))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    width, height = image.size
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
+        f'<image width="{width}" height="{height}" href="data:image/png;base64,{data}"/></svg>'
+    )
 
 
 def _object(fields: dict[str, Any]) -> dict[str, Any]:
