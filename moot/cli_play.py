@@ -171,12 +171,17 @@ def show(
         typer.Option(metavar="RUN", help="With --episode: how it went in another run."),
     ] = None,
     limit: Annotated[int, typer.Option(help="Most lines in the list of episodes.")] = 20,
+    frames: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw the episode there: PNG files and an animated GIF."),
+    ] = None,
     mermaid: Annotated[
         bool, typer.Option("--mermaid", help="The protocol as a Mermaid state diagram.")
     ] = False,
 ) -> None:
-    """List the episodes of a run, read one as a conversation, or look at a protocol."""
+    """List the episodes of a run, read or draw one, or look at a protocol."""
     from .contrast import contrast
+    from .environments.frames import save_frames
     from .evaluation import shortest
     from .show import episode_list, transcript
 
@@ -191,6 +196,12 @@ def show(
         one, two = _episode(run, episode), _episode(against, episode)
         first, second = shortest([run, against])
         out.print(contrast(one, two, (first, second)))
+        return
+    if frames is not None:
+        if episode is None:
+            raise MootError("--frames draws one episode: add --episode N")
+        files = save_frames(_episode(run, episode), frames)
+        out.print(f"{len(files) - 1} frames, {files[-1]}", soft_wrap=True)
         return
     if episode is not None:
         out.print(transcript(_episode(run, episode), detail=True))
