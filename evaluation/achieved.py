@@ -25,16 +25,17 @@ def utility_agreed(seen: Seen) -> Part | None:
 
 
 def pareto(seen: Seen) -> Part | None:
-    """Whether no other deal was better for someone and worse for nobody; agreements only."""
-    return (float(seen.efficient), 1) if seen.agreed and seen.known else None
+    """Whether no other deal was better for someone and worse for nobody; only where they agreed, or played
+    to the end a game that needs no agreement."""
+    return (float(seen.efficient), 1) if seen.settled and seen.charted else None
 
 
 def pareto_distance(seen: Seen) -> Part | None:
     """Euclidean distance from the utilities to the nearest Pareto-optimal ones, no deal among them
     where it is; 0 for one of these."""
-    if seen.known is None:
+    if seen.charted is None:
         return None
-    return (0.0 if seen.efficient else distance(seen.known, seen.utilities)), 1
+    return (0.0 if seen.efficient else distance(seen.charted, seen.utilities)), 1
 
 
 def regret(seen: Seen) -> Part | None:
@@ -87,7 +88,7 @@ def gini(seen: Seen) -> Part | None:
 def maxmin(seen: Seen) -> Part | None:
     """The smallest gain over the largest that a deal could give to everyone (Rawls 1971). Unscored where
     no deal gives everyone a gain."""
-    known = seen.known
+    known = seen.charted
     if known is None:
         return None
     if known.transfer:

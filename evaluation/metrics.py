@@ -51,8 +51,8 @@ METRICS: dict[str, Metric] = {
             "points", ANY, achieved.utility_agreed,
         ),
         Metric(
-            "pareto_rate", "agreements that are Pareto-optimal",
-            "of agreements", SHARE, achieved.pareto, rate=True,
+            "pareto_rate", "outcomes that are Pareto-optimal, where they agreed or played to the end",
+            "of outcomes", SHARE, achieved.pareto, rate=True,
         ),
         Metric(
             "pareto_distance", "points to the nearest Pareto-optimal outcome",

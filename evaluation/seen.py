@@ -28,6 +28,8 @@ class Seen:
         self.utilities = tuple([utilities[a] for a in episode.scenario.roles if a in utilities])
         """In seat order; empty where an agreement is not on record."""
         self.agreed = episode.ended is Ended.AGREED and bool(self.utilities)
+        self.settled = self.agreed or (episode.ended is Ended.DONE and bool(self.utilities))
+        """Agreed, or played to its end in a world that needs no agreement."""
         self.completed = float(episode.outcome.completed)
 
     @cached_property
@@ -46,6 +48,12 @@ class Seen:
     def known(self) -> Solution | None:
         """The same; None where the best outcome is not known or this one is not on record."""
         return self.solution if self.utilities and isfinite(self.solution.max_joint) else None
+
+    @cached_property
+    def charted(self) -> Solution | None:
+        """The same; None also where the world does not know which outcomes are Pareto-optimal."""
+        known = self.known
+        return known if known is not None and (known.transfer or known.frontier) else None
 
     @cached_property
     def gains(self) -> tuple[float, ...]:

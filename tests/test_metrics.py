@@ -243,6 +243,31 @@ def test_hidden_best_is_unscored(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["utility"].value == 9
 
 
+def test_where_the_frontier_is_not_known_nothing_is_said_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    episode = played(offer(1, 0), ACCEPT)
+    bare = Seen(episode).solution.model_copy(update={"frontier": ()})
+    monkeypatch.setattr(Seen, "solution", bare)
+    found = score([episode])
+    for name in ("pareto_rate", "pareto_distance", "fairness_maxmin"):
+        assert found[name].value is None, name
+    assert found["regret"].value == 0
+
+
+def test_a_game_played_to_its_end_has_a_pareto_rate(tmp_path: Path) -> None:
+    agents = {"*": "scripted:always_cooperate"}
+    run = moot.simulate("prisoners", agents=agents, episodes=2, out=tmp_path / "kind")
+    assert score(run)["pareto_rate"].value == 1
+    agents = {"*": "scripted:always_defect"}
+    run = moot.simulate("prisoners", agents=agents, episodes=2, out=tmp_path / "hard")
+    found = score(run)
+    assert (found["pareto_rate"].value, found["utility_agreed"].value) == (0, None)
+    assert found["pareto_distance"].value is not None
+    # From (1, 1) to (3, 3) or to a mixture that is nearer.
+    assert 2 < found["pareto_distance"].value <= 2 * 2**0.5
+
+
 def test_many_parties_with_a_long_frontier() -> None:
     scenario = moot.draw(moot.load_scenario("harbour"), 0, 0)
     table = Environment(scenario)
