@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .evaluation import compare, score, score_path, table
     from .evaluation.dataset import to_dataset, write_parquet
     from .evaluation.judges import agreement, judged, preferred
+    from .evaluation.report import report
     from .evaluation.value import MessageValue, message_value, message_values
     from .finetune.bank import AdapterBank
     from .finetune.examples import Writer, examples, from_messages
@@ -51,6 +52,7 @@ _HOME = {
     "evaluation.dataset": ("to_dataset", "write_parquet"),
     "evaluation.judges": ("agreement", "judged", "preferred"),
     "evaluation.value": ("MessageValue", "message_value", "message_values"),
+    "evaluation.report": ("report",),
     "finetune.bank": ("AdapterBank",),
     "finetune.examples": ("Writer", "examples", "from_messages"),
     "finetune.federated": ("federate",),
@@ -130,6 +132,7 @@ __all__ = [
     "play",
     "preferred",
     "replay",
+    "report",
     "score",
     "score_path",
     "simulate",

@@ -75,6 +75,7 @@ def _next(job: Any, variants: Any) -> None:
     name = next(iter(runs), None) or job.names()[0]
     if runs:
         out.print(f"  moot show {path}/play/federated/{name} --episode 0", soft_wrap=True)
+    out.print(f"  moot report {path}", soft_wrap=True)
     client = job.tuning.clients.get(name)
     if (job.folder / "adapters" / name).is_dir() and client and isinstance(client.judged_by, str):
         spec = shlex.quote(f"{client.seat}={job.spec(job.folder / 'adapters' / name)}")

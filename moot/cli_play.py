@@ -111,7 +111,7 @@ def _report(run: Run, as_json: bool) -> None:
     out.print(table({run.header.name: scores}))
     path = shlex.quote(str(run.path))
     out.print(f"\nThe run lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
-    for command in (f"show {path} --episode 0", f"score {path}", f"check {path}"):
+    for command in (f"show {path} --episode 0", f"score {path}", f"report {path}", f"check {path}"):
         out.print(f"  moot {command}", soft_wrap=True)
 
 
