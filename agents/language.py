@@ -123,9 +123,11 @@ def language_pool(
     *,
     bank: Bank | None = None,
     owners: Owners | None = None,
+    sampling: Mapping[str, Sampling] | None = None,
 ) -> LanguagePool:
     """A pool for the model at a local folder or hub id, or one that is loaded.
 
+    `sampling` tells how seats draw that do not draw as the options say: seat name, else role, else `*`.
     `bank` holds adapters on that very model, and `owners` tells whose adapter replies: seat name, else
     role, else `*` -> agent of the bank or None for the base model; or a function of the observation.
     Training the bank between two polls is safe. Raises `MootError` where the model cannot be loaded or
@@ -139,7 +141,7 @@ def language_pool(
             "moot.simulate and --agents"
         )
     loaded = model if isinstance(model, Loaded) else load_with(model, options)
-    return LanguagePool(loaded, options, bank=bank, owners=owners)
+    return LanguagePool(loaded, options, bank=bank, owners=owners, sampling=sampling)
 
 
 def load_with(path: str, options: LanguageOptions) -> Loaded:
@@ -173,6 +175,7 @@ class LanguagePool:
         *,
         bank: Bank | None = None,
         owners: Owners | None = None,
+        sampling: Mapping[str, Sampling] | None = None,
     ) -> None:
         if (bank is None) != (owners is None):
             raise MootError("a pool takes a bank and owners together; owners={'*': NAME} seats one")
@@ -185,6 +188,7 @@ class LanguagePool:
         self._owner = None if bank is None else owner_by(owners or {}, bank.agents)
         self._version = 0 if bank is None else bank.version
         self.options = options or LanguageOptions()
+        self._sampling = sampling or {}
         self.rows = 1 if loaded.alone else self.options.rows
         keep = self.options.reuse and not loaded.alone
         self.kept = Kept(self.options.reuse << 20) if keep else None
@@ -301,9 +305,15 @@ class LanguagePool:
         return Row(
             ticket, (key.seed, key.episode, key.agent), prompt, matcher, limit,
             rng=np.random.Generator(np.random.Philox(key=key.number("tokens"))),
-            sampling=options.sampling, think=think, dropped=dropped, owner=owner,
+            sampling=self._how(observation), think=think, dropped=dropped, owner=owner,
             free=not options.mask, stop=options.stop, jump=options.fast_forward,
         )  # fmt: skip
+
+    def _how(self, observation: Observation) -> Sampling:
+        for name in (observation.agent, observation.role, "*"):
+            if name in self._sampling:
+                return self._sampling[name]
+        return self.options.sampling
 
     def _reply(self, row: Row) -> Reply:
         thought: str | None = None

@@ -307,6 +307,16 @@ def test_rows_draw_each_in_its_own_way() -> None:
         )
 
 
+def test_seats_of_one_pool_may_draw_each_in_its_own_way(llama: Loaded) -> None:
+    asked = observations(6, max_text=12)
+    warm, cold = ({"temperature": t} for t in (1.2, 0))
+    how = {asked[0].agent: Sampling(temperature=0)}
+    mixed = answers(language_pool(llama, warm, sampling=how), asked)
+    for observation, reply in zip(asked, mixed, strict=True):
+        options = cold if observation.agent == asked[0].agent else warm
+        assert reply.raw == answers(language_pool(llama, options), [observation])[0].raw
+
+
 def test_a_free_reply_ends_at_a_stop_text(llama: Loaded) -> None:
     asked = observations(3)
     options = {"temperature": 0, "mask": False, "max_tokens": 30}
