@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from ..protocols import MootError, did_you_mean
+from .italian import Target, italian_lesson
 from .journal import lines
 from .records import first_error
 from .retail import is_retail, retail_scenarios
@@ -127,6 +128,25 @@ class PartyData(BaseModel):
     game: str
     global_instructions: str = ""
     private: dict[str, PartySide]
+
+
+class LessonSide(BaseModel):
+    """What the tutor knows."""
+
+    target: Target
+
+
+class LessonPrivate(BaseModel):
+    """The student's side is empty: what it knows is read from what it said."""
+
+    tutor: LessonSide
+
+
+class LessonData(BaseModel):
+    """`scenario` of the domain tutoring_italian."""
+
+    domain: str
+    private: LessonPrivate
 
 
 def load_scenarios(path: str | Path, deadline: int | None = DEADLINE) -> list[Scenario]:
@@ -264,6 +284,13 @@ def _friends(record: Record, protocol: ProtocolChoice) -> Scenario:
     )
 
 
+def _lesson(record: Record, protocol: ProtocolChoice) -> Scenario:
+    """A state of CIMA; its protocol and deadline are those of lessons."""
+    data = LessonData.model_validate(record.scenario)
+    said = [turn.text for turn in record.turns if turn.speaker == "student"]
+    return italian_lesson(data.domain, record.id, data.private.tutor.target, said)
+
+
 def _filled(side: PartySide) -> str:
     """The private words with their slots filled: #A1_NUM by the points of A1, #A_MAX_NUM by the most."""
     slots = {f"#{o}_NUM": p for options in side.scores.values() for o, p in options.items()}
@@ -277,6 +304,7 @@ DOMAINS = {
     "price_bargaining": _prices,
     "multi_party_multi_issue": _parties,
     "mutual_friend": _friends,
+    "tutoring_italian": _lesson,
 }
 
 

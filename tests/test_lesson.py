@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from moot.agents.pools import ScriptedPool
 from moot.agents.scripted.lesson import seen
 from moot.agents.scripted.players import Scripted
 from moot.environments import Environment, Episode, play
+from moot.environments.check import check_environment
+from moot.environments.datafile import load_scenarios
 from moot.environments.load import load_scenario
 from moot.environments.worlds.lesson import Lesson
 from moot.environments.worlds.lesson_scenario import (
@@ -371,3 +375,67 @@ def test_knowledge_is_traced_by_bayes_rule() -> None:
 def test_players_bear_with_anybody(tutor: str, student: str) -> None:
     for number, scenario in enumerate(drawn(15)):
         assert meet(scenario, tutor, student, number).ended is Ended.DONE
+
+
+# ---- states of CIMA ------------------------------------------------------------------------------
+
+CIMA = Path(__file__).parents[2] / "shared" / "data" / "cima" / "dialogues.jsonl.gz"
+STATES: list[tuple[list[str], dict[str, str]]] = [
+    ([], {}),
+    (["How do you say tree?", "What is pink in Italian?"], {}),
+    (["e dietro l'albero"], {"preposition": "known", "noun": "known"}),
+    (["e dietro tree rosa"], {"preposition": "known", "noun": "false", "colour": "known"}),
+    (["e dietro l'albero roso."], {"preposition": "known", "noun": "known", "colour": "false"}),
+    (["Is it e dietro rosa l'albero?"],
+     {"preposition": "known", "noun": "known", "colour": "known", "word order": "false"}),
+    (["rosa l'albero", "Oh! l'albero rosa?"],
+     {"noun": "known", "colour": "known", "word order": "known"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "states"), STATES, ids=str)
+def test_what_a_student_said_tells_its_state(
+    tmp_path: Path, said: list[str], states: dict[str, str]
+) -> None:
+    target = {"prep": "e dietro", "engPrep": "is behind the", "obj": "l'albero", "engObj": "tree",
+              "color": "rosa", "engColor": "pink"}  # fmt: skip
+    line = {
+        "id": "cima-0",
+        "scenario": {
+            "domain": "tutoring_italian",
+            "private": {"tutor": {"target": target}, "student": {}},
+        },
+        "agents": ["tutor", "student"],
+        "turns": [
+            {"speaker": "tutor", "text": "l'albero rosa e dietro", "act": ["hint"]},
+            *({"speaker": "student", "text": text} for text in said),
+        ],
+        "outcome": {"next_tutor_options": []},
+    }
+    path = tmp_path / "some.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    (scenario,) = load_scenarios(path)
+    assert isinstance(scenario, LessonScenario)
+    knows = scenario.roles["student"].knows
+    told = {
+        k: "known" if m.known > 80 else "false"
+        for k, m in knows.items()
+        if max(m.known, m.misconceived) > 80
+    }
+    assert told == states
+    order = scenario.skills["word order"].exercises["word order"]
+    assert (order.right, order.misconceived) == ("e dietro l'albero rosa", "e dietro rosa l'albero")
+    assert check_environment([scenario], episodes=2).varied > 2
+
+
+@pytest.mark.skipif(not CIMA.exists(), reason="needs the data folder beside the repository")
+def test_every_state_of_cima_is_a_lesson() -> None:
+    scenarios = [s for s in load_scenarios(CIMA) if isinstance(s, LessonScenario)]
+    assert len(scenarios) == 900
+    for name, skill in scenarios[0].skills.items():
+        minds = [s.roles["student"].knows[name] for s in scenarios]
+        assert sum(m.known for m in minds) / 900 == pytest.approx(skill.prior.known, abs=1)
+        assert sum(m.misconceived for m in minds) / 900 == pytest.approx(
+            skill.prior.misconceived, abs=1
+        )
+    assert meet(scenarios[0], "oracle").outcome.completed

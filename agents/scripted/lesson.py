@@ -1,10 +1,10 @@
 """Tutors and a student. The student says what comes to its mind; tutors differ in what they do about it.
 
 The sensible tutor traces knowledge (Corbett & Anderson 1995): of each skill a belief over known,
-misconceived and blank, moved by Bayes' rule at every answer and by the rates of what it does. It poses
-one exercise of each skill as long as there is time for it, then carries out the best plan for what it
-believes, made anew at every turn. The oracle makes the same plan for the student's true mind. Left out:
-exercises posed for what they tell later on.
+misconceived and blank, moved by Bayes' rule at every answer and by the rates of what it does. It poses an
+exercise where knowing the answer is worth more than the minute that it takes, else carries out the best
+plan for what it believes, made anew at every turn. The oracle makes the same plan for the student's true
+mind. Left out: what several answers together would be worth.
 """
 
 from __future__ import annotations
@@ -33,12 +33,10 @@ def sensible(observation: Observation, rng: random.Random) -> Reply:
     """A tutor that finds out what is known, then teaches what gains most; a student that answers."""
     if observation.role == "student":
         return _student(observation, rng)
-    beliefs, posed = _traced(observation)
-    left, skills = _left(observation), observation.public["skills"]
-    unknown = [name for name in skills if name not in posed]
-    # What is not explained cannot be learned: half of the time is kept for that.
-    if unknown and 2 * left > observation.public["time"]:
-        return _pose(observation, unknown[0], rng)
+    beliefs, left = _traced(observation), _left(observation)
+    name = _worth_asking(observation, beliefs, left)
+    if name is not None:
+        return _pose(observation, name, rng)
     return _teach(observation, beliefs, left, rng)
 
 
@@ -59,8 +57,7 @@ def blind(observation: Observation, rng: random.Random) -> Reply:
     """A tutor that asks nothing and teaches what a student in general lacks."""
     if observation.role == "student":
         return _student(observation, rng)
-    beliefs, _ = _traced(observation)
-    return _teach(observation, beliefs, _left(observation), rng)
+    return _teach(observation, _traced(observation), _left(observation), rng)
 
 
 def drill(observation: Observation, rng: random.Random) -> Reply:
@@ -129,6 +126,47 @@ def _teach(
         return Reply(act=Act.DISCONFIRM, content={"skill": name}, text=_cut(observation, words))
     words = f"Let me explain {name}. {prompt} The answer is {key['right']}."
     return Reply(act=Act.INFORM, content={"skill": name}, text=_cut(observation, words))
+
+
+def _worth_asking(observation: Observation, minds: Mapping[str, Belief], left: int) -> str | None:
+    """The skill about which an answer is worth most, if it is worth its time; else None.
+
+    The value of a belief is that of the best plan for it; of an answer, the mean over what it may be.
+    """
+    rates, minutes = observation.private["rates"], observation.public["minutes"]
+    rest: int = left - minutes["practice"]
+    if rest < 0:
+        return None
+    asked = {skill for act, skill, _ in _done(observation) if act == "practice"}
+    tables = {
+        name: [score for score, _ in _for_one(mind, rates[name], name in asked, minutes, left)]
+        for name, mind in minds.items()
+    }
+    best, found = _shared(list(tables.values()), left)[left] + 1e-9, None
+    for name, mind in minds.items():
+        others = _shared([t for other, t in tables.items() if other != name], rest)
+        value = 0.0
+        for right, false in ((True, False), (False, True), (False, False)):
+            chances = likely(rates[name], right, false)
+            chance = sum(m * p for m, p in zip(mind, chances, strict=True))
+            if chance > 0:
+                then = seen(mind, rates[name], right, false)
+                then = after(then, "practice", rates[name]["practice"])
+                own = _for_one(then, rates[name], True, minutes, rest)
+                value += chance * max(others[rest - t] + own[t][0] for t in range(rest + 1))
+        if value > best:
+            best, found = value, name
+    return found
+
+
+def _shared(tables: Sequence[Sequence[float]], time: int) -> list[float]:
+    """For 0 to `time` minutes: the largest sum of scores when they are shared out."""
+    totals = [0.0] * (time + 1)
+    for table in tables:
+        totals = [
+            max(totals[t - own] + table[own] for own in range(t + 1)) for t in range(time + 1)
+        ]
+    return totals
 
 
 def plan(
@@ -216,16 +254,18 @@ def after(mind: Belief, act: str, rate: float) -> Belief:
     return known + blank * rate, misconceived, blank * (1 - rate)
 
 
-def seen(mind: Belief, rates: Mapping[str, float], right: bool, false: bool) -> Belief:
-    """A belief after an answer that was right, as misconceived, or otherwise wrong (Bayes' rule)."""
+def likely(rates: Mapping[str, float], right: bool, false: bool) -> Belief:
+    """How likely an answer (right, as misconceived, or otherwise wrong) is for each state."""
     slip, guess = rates["slip"], rates["guess"]
     if right:
-        likely = (1 - slip, 0.0, guess)
-    elif false:
-        likely = (0.0, 1.0, 0.0)
-    else:
-        likely = (slip, 0.0, 1 - guess)
-    weights = [m * p for m, p in zip(mind, likely, strict=True)]
+        return 1 - slip, 0.0, guess
+    return (0.0, 1.0, 0.0) if false else (slip, 0.0, 1 - guess)
+
+
+def seen(mind: Belief, rates: Mapping[str, float], right: bool, false: bool) -> Belief:
+    """A belief after an answer that was right, as misconceived, or otherwise wrong (Bayes' rule)."""
+    likelihood = likely(rates, right, false)
+    weights = [m * p for m, p in zip(mind, likelihood, strict=True)]
     total = sum(weights)
     if total <= 0:  # the prior did not think that possible: believe the answer
         return (1.0, 0.0, 0.0) if right else (0.0, 1.0, 0.0) if false else (0.0, 0.0, 1.0)
@@ -233,8 +273,8 @@ def seen(mind: Belief, rates: Mapping[str, float], right: bool, false: bool) -> 
     return known, misconceived, blank
 
 
-def _traced(observation: Observation) -> tuple[dict[str, Belief], set[str]]:
-    """Of each skill the belief after all that was done and answered; skills that were answered."""
+def _traced(observation: Observation) -> dict[str, Belief]:
+    """Of each skill the belief after all that was done and answered."""
     private = observation.private
     minds = {name: _shares(mastery) for name, mastery in private["prior"].items()}
     answers = [
@@ -243,7 +283,6 @@ def _traced(observation: Observation) -> tuple[dict[str, Belief], set[str]]:
         if m.act is Act.INFORM and m.sender != observation.agent
     ]
     said = iter([a for a in answers if a is not None])
-    posed: set[str] = set()
     for act, name, exercise in _done(observation):
         rates = private["rates"][name]
         if act == "hint":
@@ -253,10 +292,9 @@ def _traced(observation: Observation) -> tuple[dict[str, Belief], set[str]]:
             key, given = private["key"][exercise], field(answer, "answer")
             right, false = given == key["right"], given == key["misconceived"]
             minds[name] = seen(minds[name], rates, right, false)
-            posed.add(name)
         if act != "hint":
             minds[name] = after(minds[name], act, rates[act])
-    return minds, posed
+    return minds
 
 
 def _done(observation: Observation) -> list[tuple[str, str, str | None]]:
