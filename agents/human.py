@@ -145,6 +145,9 @@ class HumanPool:
         if len(message.receivers) < len(observation.agents) - 1:
             names = ("you" if r == observation.agent else _clean(r) for r in message.receivers)
             line.append(f" to {', '.join(names)}", style="dim")
+        elif message.named is not None:
+            name = "you" if message.named == observation.agent else _clean(message.named)
+            line.append(f" to all and {name}", style="dim")
         line.append(f"  {message.act}", style="bold")
         if message.content is not None:
             line.append(f"  {_clean(_told(message.content.model_dump()))}")

@@ -45,7 +45,9 @@ def chat(observation: Observation, dropped: int = 0) -> list[ChatTurn]:
             left = observation.deadline - message.id - 1
     if observation.error is not None:
         heard.append(f"Your last reply was not legal ({observation.error}). Reply again.")
-    turns.append({"role": "user", "content": _heard(heard, observation.left)})
+    # Where each part of a protocol has its own deadline, earlier turns would have to change.
+    left = None if observation.deadline is None else observation.left
+    turns.append({"role": "user", "content": _heard(heard, left)})
     return turns
 
 

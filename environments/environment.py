@@ -315,7 +315,7 @@ class Environment:
             world=world.name,
             public=world.public(),
             private=world.private(agent),
-            deadline=self.protocol.deadline,
+            deadline=None if self.protocol.parts else self.protocol.deadline,
             max_text=self._max_text,
             secrets=secrets,
             write_card=partial(_card, self.scenario, self.protocol, world, agent),

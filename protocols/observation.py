@@ -84,7 +84,8 @@ class Briefing:
     private: Mapping[str, Any]
     """What only this agent knows."""
     deadline: int | None
-    """Most messages in the whole conversation; None without a deadline."""
+    """Most messages in the whole conversation; None without a deadline, or where the parts of the
+    protocol have their own."""
     max_text: int
     """Most characters of free text in one message."""
     secrets: Mapping[str, Mapping[str, Any]] | None
@@ -115,7 +116,8 @@ class Observation(NamedTuple):
     standing: Message | None
     """The offer or call on the table, if this agent knows of it."""
     left: int | None
-    """Messages that may still be said, this one included; None without a deadline."""
+    """Messages that may still be said (in this part of the protocol), this one included; None without
+    a deadline."""
     error: ProtocolError | None
     """Why this agent's previous reply was illegal, when it is asked again."""
 

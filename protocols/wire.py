@@ -100,6 +100,9 @@ def rules(protocol: Protocol, role: str, explain: Callable[[Move], str], many: b
     lines = ['Reply with one JSON object: {"act", "content" if shown, "text": your words}.']
     if protocol.deadline is not None:
         lines.append(f"At most {protocol.deadline} messages are said in all.")
+    order = [name for name, part in protocol.parts.items() if not part.nested and "/" not in name]
+    if order:
+        lines.append(f"In this order: {', '.join(order)}.")
     for name, part in protocol.parts.items():
         if part.protocol.deadline is not None:
             lines.append(f"At most {part.protocol.deadline} messages are said in {name}.")

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from moot.agents.prompt import ChatTurn, chat
 from moot.cli import app
 from moot.environments import Environment, Scenario
 from moot.environments.check import check_environment
@@ -123,7 +124,9 @@ def test_each_part_has_its_own_deadline() -> None:
     for i in range(3):
         say(talk, talk.agents[i % 2], "inform")
     assert (talk.ended, len(talk.messages)) == (Ended.LIMIT, 7)
-    assert "At most 3 messages are said in alternating_offers." in rules(both, "", str, many=False)
+    told = rules(both, "", str, many=False)
+    assert "In this order: group_chat, alternating_offers." in told
+    assert "At most 3 messages are said in alternating_offers." in told
 
 
 def test_standings_begin_anew_as_roles() -> None:
@@ -285,6 +288,20 @@ def test_mistakes_in_a_made_protocol_are_said(protocol: Any, sentence: str) -> N
 )  # fmt: skip
 def test_a_world_keeps_its_contract_under_a_made_protocol(protocol: Any) -> None:
     assert check_environment([tasks(protocol)] * 3, episodes=3).messages > 10
+
+
+def test_prompts_of_a_made_protocol_keep_their_beginning() -> None:
+    """Each part counts its own messages, so none are counted in turns that must not change."""
+    table = Environment(tasks([{"name": "group_chat", "rounds": 2, "deadline": 6}, "contract_net"]))
+    before: dict[str, list[ChatTurn]] = {}
+    while (agent := table.speaker) and len(table.turns) < 6:
+        seen = table.observe()
+        assert seen.left == 6 - len(table.turns)
+        turns = chat(seen)
+        assert turns[: len(before.get(agent, []))] == before.get(agent, [])
+        before[agent] = turns
+        table.step(Reply(act="inform", text="Hello."))
+    assert table.observe().left is None
 
 
 def test_only_those_in_a_nested_talk_hear_it_and_the_record_tells_it_apart() -> None:
