@@ -34,6 +34,7 @@ from moot.finetune.rounds import Federation, Round
 from moot.finetune.train import Plan
 from moot.protocol_view import chosen
 from moot.protocols import PROTOCOLS
+from moot.suite import Entry, Suite
 from moot.tuning import Client, Partition, Play, Tuning
 
 DOCS = Path(__file__).parent
@@ -44,8 +45,8 @@ def models() -> dict[str, type[BaseModel]]:
     found: dict[str, type[BaseModel]] = {
         m.__name__: m
         for m in (
-            Scenario, Template, Role, LanguageOptions, RemoteOptions, Tuning, Client, Partition, Play,
-            Federation, Round, Plan, LoRA, LoRAXS, Bottleneck, Prefix, Prompt, IA3,
+            Scenario, Template, Role, Suite, Entry, LanguageOptions, RemoteOptions, Tuning, Client,
+            Partition, Play, Federation, Round, Plan, LoRA, LoRAXS, Bottleneck, Prefix, Prompt, IA3,
         )
     }  # fmt: skip
     for world in WORLDS.values():
