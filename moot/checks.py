@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import isinf
 from pathlib import Path
 
-from .environments import WORLDS, Episode, replay
+from .environments import WORLDS, Episode, Scenario, replay
 from .environments.check import check_environment
 from .environments.load import draw, load_scenario
 from .environments.records import Run
@@ -22,13 +23,21 @@ def check_scenario(name: str) -> Findings:
     except AssertionError as e:
         problems.append(str(e))
     scenario = draw(source, 0, 0)
-    solution = WORLDS[scenario.world].solve(scenario)
-    zone = f", zone {solution.zone[0]:g} to {solution.zone[1]:g}" if solution.zone else ""
-    deals = f", {len(solution.frontier)} Pareto-optimal outcomes" if solution.frontier else ""
-    return problems, (
-        f"{name}: sound; {scenario.world} over {scenario.protocol.name}; together at most "
-        f"{solution.max_joint:g} points{deals}{zone}"
+    return (
+        problems,
+        f"{name}: sound; {scenario.world} over {scenario.protocol.name}; {gains(scenario)}",
     )
+
+
+def gains(scenario: Scenario) -> str:
+    """What is to be gained in a scenario, in words."""
+    solution = WORLDS[scenario.world].solve(scenario)
+    if isinf(solution.max_joint):
+        return "the best that can be reached is not known"
+    zone = f", zone {solution.zone[0]:g} to {solution.zone[1]:g}" if solution.zone else ""
+    points = len(solution.frontier)
+    deals = f", {points} Pareto-optimal outcome{'s' if points > 1 else ''}" if points else ""
+    return f"together at most {solution.max_joint:g} points{deals}{zone}"
 
 
 def check_run(path: Path) -> Findings:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, cast
 import yaml
 
 from .agents.seats import Spec, seat
+from .checks import gains
 from .environments import WORLDS, Scenario, Template
 from .environments.check import check_environment
 from .environments.load import draw, load_scenario
@@ -100,7 +101,7 @@ def generate(
             wrong = unsound(data)
             if wrong is None:
                 scenario = cast(Scenario, load_scenario(data))
-                return Draft(scenario, data, refused, _gains(scenario))
+                return Draft(scenario, data, refused, f"sound: {gains(scenario)}")
             arrived = json.dumps(drafted, ensure_ascii=False)[:200]
             error = ProtocolError(kind="bad-content", agent="author", arrived=arrived, legal=wrong)
         refused.append(error.legal)
@@ -116,7 +117,7 @@ def drawn(world: str, parameters: Mapping[str, Any], seed: int = 0) -> Draft:
     if world not in WORLDS:
         raise MootError(f"unknown world {world!r}; {did_you_mean(world, WORLDS)}")
     scenario = draw(Template(name=world, world=world, generate=dict(parameters)), seed)
-    return Draft(scenario, _written(scenario), [], _gains(scenario))
+    return Draft(scenario, _written(scenario), [], f"sound: {gains(scenario)}")
 
 
 def unsound(data: Mapping[str, Any]) -> str | None:
@@ -261,9 +262,3 @@ def _whole(drafted: Mapping[str, Any], world: str, example: Scenario) -> dict[st
     ours = {"world": world, "protocol": example.protocol.model_dump()}
     rest = {k: v for k, v in drafted.items() if k not in OURS}
     return {"name": rest.pop("name", "scenario"), **ours, **rest}
-
-
-def _gains(scenario: Scenario) -> str:
-    solution = WORLDS[scenario.world].solve(scenario)
-    deals = f", {len(solution.frontier)} Pareto-optimal outcomes" if solution.frontier else ""
-    return f"sound: together at most {solution.max_joint:g} points{deals}"
