@@ -21,6 +21,9 @@ const s = (tag, attributes, ...children) => fill(document.createElementNS(SVG, t
 const at = (id) => document.getElementById(id);
 const words = (text) => h("bdi", null, text); // its direction is its own affair
 
+// A name that may break after its slashes and underscores.
+const breakable = (text) => h("bdi", null, text.split(/(?<=[/_])/).flatMap((part, i) => (i ? [h("wbr"), part] : [part])));
+
 function show(node, ...children) {
   node.replaceChildren();
   return fill(node, null, children);

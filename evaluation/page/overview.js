@@ -98,7 +98,7 @@ function scoreSection(runs) {
   return section("Scores",
     h("div", { class: "wide" }, h("table", null,
       h("thead", null, h("tr", null, h("th", null, "score"),
-        one ? h("th", { class: "n" }, "value") : runs.map((r) => h("th", { class: "n" }, dot(r.tone), words(r.title))),
+        one ? h("th", { class: "n" }, "value") : runs.map((r) => h("th", { class: "n" }, dot(r.tone), breakable(r.title))),
         h("th", null), one ? h("th", { class: "n" }, "n") : null, h("th", { class: "about" }, ""))),
       h("tbody", null, rows))),
     h("p", { class: "dim small" }, "Below each value is its 95 % interval: what other episodes of the same kind would give. ",
@@ -182,7 +182,7 @@ function comparisonSection(c) {
   return section(`${one} against ${two}`,
     h("p", { class: "dim small" }, `${how}${left ? ` (${left.toLocaleString("en")} without a partner left out)` : ""}; intervals ${c.unit === "scenario" ? `over ${c.units} scenarios` : "about other episodes of these scenarios"}; p by permutation, corrected over all scores (Holm).`),
     h("div", { class: "wide" }, h("table", null,
-      h("thead", null, h("tr", null, h("th", null, "score"), h("th", { class: "n" }, words(one)), h("th", { class: "n" }, words(two)), h("th", { class: "n" }, "difference"), h("th", { class: "n" }, "p"), h("th", null, ""))),
+      h("thead", null, h("tr", null, h("th", null, "score"), h("th", { class: "n" }, breakable(one)), h("th", { class: "n" }, breakable(two)), h("th", { class: "n" }, "difference"), h("th", { class: "n" }, "p"), h("th", null, ""))),
       h("tbody", null, rows))));
 }
 
