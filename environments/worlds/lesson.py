@@ -20,7 +20,6 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Act, Answer, Choice, Content, Ended, Message, Move, OfferSpace, Question
-from ...protocols.schemas import fits
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
 from .lesson_scenario import STUDENT, TUTOR, LessonScenario, best, solve
@@ -73,6 +72,8 @@ class Lesson:
         self._key = scenario.key()
         self._mind = dict(zip(scenario.skills, self._key[1], strict=True))
         self._skill = {e: s for s, skill in scenario.skills.items() for e in skill.exercises}
+        self._topics = _object({"skill": {"enum": list(scenario.skills)}})
+        self._exercises = _object({"exercise": {"enum": list(self._skill)}})
         self._pre = self._score()
         self._asked: list[str] = []
         self._thought: Attempt | None = None
@@ -150,33 +151,35 @@ class Lesson:
         return words[move.content]
 
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
-        if move.content is not Answer and self._minutes(move.act) > self._left:
-            return None
-        if move.content is Choice:
-            return _object({"skill": {"enum": list(self.scenario.skills)}})
         if move.content is Answer:
             if self._thought is None:
                 return None
-            return _object({k: {"const": v} for k, v in self._thought.model_dump().items()})
-        known = self._asked if move.act is Act.QUERY_IF else list(self._skill)
-        return _object({"exercise": {"enum": list(known)}}) if known else None
+            return _object({k: {"const": v} for k, v in vars(self._thought).items()})
+        if self._minutes(move.act) > self._left:
+            return None
+        if move.content is Choice:
+            return self._topics
+        if move.act is Act.QUERY_REF:
+            return self._exercises
+        return _object({"exercise": {"enum": list(self._asked)}}) if self._asked else None
 
     def _minutes(self, act: Act) -> int:
         return getattr(self.scenario.minutes, ACTS[act])
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
-        schema = self.schema(agent, move, None)
-        if schema is not None and fits(schema, content.model_dump()):
-            return None
-        if move.content is not Answer and self._minutes(move.act) > self._left:
+        if isinstance(content, Attempt):
+            return None if content == self._thought else "the answer that came to your mind"
+        if self._minutes(move.act) > self._left:
             return f"what takes {self._left} minutes at most"
-        if move.content is Choice:
-            return f"a skill of {', '.join(self.scenario.skills)}"
-        if move.content is Answer:
-            return "the answer that came to your mind"
+        if isinstance(content, Topic):
+            skills = self.scenario.skills
+            return None if content.skill in skills else f"a skill of {', '.join(skills)}"
+        known = self._asked if move.act is Act.QUERY_IF else list(self._skill)
+        if cast(Pose, content).exercise in known:
+            return None
         if move.act is Act.QUERY_IF:
-            return f"an exercise that was posed: {', '.join(self._asked) or 'none yet'}"
-        return f"an exercise of {', '.join(self._skill)}"
+            return f"an exercise that was posed: {', '.join(known) or 'none yet'}"
+        return f"an exercise of {', '.join(known)}"
 
     def hear(self, message: Message) -> None:
         content = message.content
