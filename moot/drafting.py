@@ -40,9 +40,9 @@ from .protocols import (
     read,
 )
 
-OURS = ("world", "protocol", "agents", "max_text", "patience", "source")
+OURS = ("world", "protocol", "agents", "max_text", "patience", "source", "coach")
 """Fields of a scenario that the author does not write."""
-LONGEST = 300
+LONGEST = 1200
 """Most characters of one text in a draft."""
 PATIENCE = 600.0
 """Seconds to wait for one draft."""
