@@ -117,6 +117,18 @@ def test_an_english_sale_by_hand() -> None:
     assert kept.outcome.results == {"revenue": 0, "efficiency": 1}, "it is worth most to the seller"
 
 
+def test_auctioneers_mind_the_deadline() -> None:
+    """A hundred prices in steps of one, and time for a few calls: they are made wider apart."""
+    for kind in ("english_auction", "dutch_auction"):
+        slow = house(kind, [50, 80, 66], tick=1)
+        for deadline in (25, 40, 120):
+            data = slow.model_dump(exclude_unset=True)
+            data["protocol"] = {"name": kind, "deadline": deadline}
+            played = meet(AuctionScenario.model_validate(data), "truthful")
+            assert played.outcome.deal is not None, (kind, deadline)
+            assert played.outcome.deal["winner"] == "b1" or deadline == 25
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from math import floor
+from math import ceil, floor
 
 from ...protocols import Act, Observation, Reply
 from .bargaining import field
@@ -129,14 +129,24 @@ def auctioneer(observation: Observation, rng: random.Random) -> Reply:
 
 
 def _next_call(observation: Observation, reserve: int) -> int | None:
-    """A tick on from the last call, the first at the reserve or the highest price; None at the end."""
+    """A step on from the last call, the first at the reserve or the highest price; None at the end."""
     low, high, tick = (observation.public[k] for k in ("low", "high", "tick"))
     call, least = _called(observation), max(-(-reserve // tick) * tick, low)
     if observation.public["auction"] == "english_auction":
-        price = least if call is None else call + tick
+        price = least if call is None else call + _step(observation, high - call)
         return price if price <= high else None
-    price = high if call is None else call - tick
+    price = high if call is None else call - _step(observation, call - least)
     return price if price >= least else None
+
+
+def _step(observation: Observation, room: int) -> int:
+    """A tick, or as many as bring the calls to an end before the deadline does."""
+    tick: int = observation.public["tick"]
+    if observation.left is None:
+        return tick
+    # A call, an answer of each bidder, an acceptance; and three messages to close with.
+    calls = max((observation.left - 3) // (len(observation.public["bidders"]) + 2), 1)
+    return max(ceil(room / tick / calls), 1) * tick
 
 
 def _taken(observation: Observation) -> int | None:

@@ -136,7 +136,8 @@ def optimum(stock: Stock, first: int, uses: Sequence[int]) -> list[int]:
     after = np.array([g or 0 for g in grown])
     later = np.zeros(size, dtype=np.int64)
     lefts: list[list[int]] = []
-    for use in reversed(uses):
+    for most in reversed(uses):
+        use = min(most, stock.capacity)
         # gain[r] = V_t+1(grown(r)) - r; of equal ones, the one that leaves more.
         gain = np.where(alive, later[after], 0) - s
         padded = np.concatenate([np.full(use, -LARGEST * MOST_ROUNDS * 2), gain])
