@@ -237,6 +237,12 @@ class HumanPool:
         if schema.get("type") == "object":
             fields = cast(Mapping[str, Schema], schema["properties"])
             return {k: self._fill(f"{name} {k}".strip(), s, observation) for k, s in fields.items()}
+        kinds = _kinds(schema)
+        if kinds is not None:
+            field, objects = kinds
+            only = next(iter(objects)) if len(objects) == 1 else None
+            chosen = only or self._fill(field, {"enum": list(objects)}, observation)
+            return self._fill(name, objects[chosen], observation)
         while True:
             line = self._line(f"  {_clean(name) or 'content'} ({shape(schema)}): ", observation)
             try:
@@ -279,6 +285,21 @@ def _choices(observation: Observation) -> list[_Choice]:
         choice = menu.setdefault(move, _Choice(act, says[move]))
         choice.contents[fields["to"]["const"] if "to" in fields else None] = content
     return list(menu.values())
+
+
+def _kinds(schema: Schema) -> tuple[str, dict[str, Schema]] | None:
+    """The field that tells alternative objects apart by a name (a tool call by its tool), and the
+    objects by that name; None for any other schema."""
+    objects: dict[str, Schema] = {}
+    field = ""
+    for alternative in schema.get("anyOf", ()):
+        fields = cast(Mapping[str, Schema], alternative.get("properties", {"": {}}))
+        field = next(iter(fields))
+        name = fields[field].get("const")
+        if not isinstance(name, str):
+            return None
+        objects[name] = alternative
+    return (field, objects) if objects else None
 
 
 def _told(content: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import random
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from moot.agents.human import HumanPool
 from moot.agents.pools import ScriptedPool
 from moot.agents.scripted.players import Scripted
 from moot.environments import Environment, Episode, play
@@ -431,6 +433,29 @@ def test_the_fixed_case_is_half_refused() -> None:
 def test_players_bear_with_anybody(customer: str, desk: str) -> None:
     episodes = [meet(s, customer, desk, n) for n, s in enumerate(drawn(25))]
     assert sum(e.outcome.completed for e in episodes) < 12
+
+
+def test_a_person_is_asked_for_a_tool_then_for_its_arguments() -> None:
+    typed = "request\nfind_user_id_by_name_zip\nKira\nHale\n40417\n\nquery-ref\nagreement\n\nrefuse\nNo.\n"
+    screen = io.StringIO()
+    seats = {
+        "desk": HumanPool(io.StringIO(typed), screen),
+        "customer": ScriptedPool(Scripted("sensible")),
+    }
+    (episode,) = play([Environment(shop())], seats)
+    call, asked = (
+        m.content.model_dump() for m in episode.messages if m.sender == "desk" and m.content
+    )
+    assert call == {
+        "tool": "find_user_id_by_name_zip",
+        "arguments": {"first_name": "Kira", "last_name": "Hale", "zip": "40417"},
+    }
+    assert asked == {"about": "agreement"}
+    assert (
+        "tool (one of find_user_id_by_email, find_user_id_by_name_zip, transfer"
+        in screen.getvalue()
+    )
+    assert "kira_hale_31" in screen.getvalue(), "the result is shown"
 
 
 # ---- the retail tasks of tau-bench ---------------------------------------------------------------
