@@ -45,9 +45,13 @@ def plain(view: Any) -> Any:
         return {str(k): plain(v) for k, v in items if k != "action_mask"}
     if isinstance(view, tuple | list):
         return [plain(v) for v in cast(Sequence[Any], view)]
-    if hasattr(view, "tolist"):
-        return _rounded(view.tolist())
-    return _rounded(view)
+    kind = getattr(getattr(view, "dtype", None), "kind", "")
+    if kind == "f":  # an array is rounded as a whole: one number at a time takes longer than a game
+        rounded = (view.astype(float).round(DIGITS) + 0.0).tolist()
+        return rounded if (view == view).all() else _rounded(rounded)
+    if kind in ("i", "u", "b"):
+        return view.tolist()
+    return _rounded(view.tolist() if hasattr(view, "tolist") else view)
 
 
 def _rounded(value: Any) -> Any:
@@ -78,8 +82,9 @@ def worded(view: Any, names: Sequence[str] = ()) -> str:
 
 def short(number: float) -> str:
     """A number with three decimals at most, and no more zeros than it needs."""
-    text = f"{number:.{DIGITS}f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+    if -1000 < number < 1000:
+        return f"{round(number, DIGITS) + 0.0:g}"
+    return f"{number:.{DIGITS}f}".rstrip("0").rstrip(".")
 
 
 def _flat(view: Any) -> bool:

@@ -48,11 +48,14 @@ def _pursuit(view: Any) -> str:
     seen: dict[str, list[str]] = {"wall": [], "pursuer": [], "evader": []}
     for y, row in enumerate(square):
         for x, cell in enumerate(row):
+            if not any(cell):
+                continue
             here = (x, y) == (middle, middle)
             for kind, count in zip(seen, cell, strict=True):
                 others = round(count) - (here and kind == "pursuer")
-                where = f"({x - middle}, {y - middle})" + (f" x{others}" if others > 1 else "")
-                seen[kind] += [where] * (others > 0)
+                if others > 0:
+                    where = f"({x - middle}, {y - middle})"
+                    seen[kind].append(where if others == 1 else f"{where} x{others}")
     return (
         "Steps (east, north) from you. "
         f"Evaders: {' '.join(seen['evader']) or 'none in sight'}. "

@@ -13,18 +13,19 @@ before the last `HEARD`, values of a content after the first `VALUES`.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, cast
 
 from ..protocols import EVERYONE, NOBODY, Act, Observation, Protocol, Reply
-from ..protocols.schemas import fits
 
 FACTS, HEARD, VALUES = 96, 8, 12
 SIZE = 4 + FACTS + HEARD * (4 + VALUES)
-LONGEST_LIST = 4096
-"""Lists of one schema that are looked at before some are chosen."""
+LONGEST_LIST = 1024
+"""Lists without repetition that are looked at before some are chosen."""
 ACTS = list(Act)
 
 
@@ -55,9 +56,16 @@ class Slots:
                     found[first] = Reply(act=move.act, to=to)
                     continue
                 schema = observation.about.schema_of(move, to)
-                for i, content in enumerate(() if schema is None else few(schema, self._width)):
+                contents = () if schema is None else _few(json.dumps(schema), self._width)
+                for i, content in enumerate(contents):
                     found[first + i] = Reply(act=move.act, to=to, content=content)
         return found
+
+
+@lru_cache(maxsize=4096)
+def _few(schema: str, most: int) -> list[Any]:
+    """Most turns have the schema of an earlier one."""
+    return few(json.loads(schema), most)
 
 
 def few(schema: Mapping[str, Any], most: int) -> list[Any]:
@@ -74,7 +82,7 @@ def few(schema: Mapping[str, Any], most: int) -> list[Any]:
         case "object":
             return _objects(schema, most)
         case "array":
-            return _spread(list(itertools.islice(_lists(schema, most), LONGEST_LIST)), most)
+            return _lists(schema, most)
         case "boolean":
             return [False, True][:most]
         case "string":
@@ -96,13 +104,26 @@ def _objects(schema: Mapping[str, Any], most: int) -> list[Any]:
     return [dict(zip(fields, values, strict=True)) for values in itertools.product(*columns)]
 
 
-def _lists(schema: Mapping[str, Any], most: int) -> Iterator[list[Any]]:
+def _lists(schema: Mapping[str, Any], most: int) -> list[Any]:
+    """Short lists first; within a length in the order of the items, the last one changing fastest."""
     items = few(schema["items"], most)
     low = schema.get("minItems", 0)
-    for length in range(low, min(schema.get("maxItems", low + 2), low + len(items)) + 1):
-        for values in itertools.product(items, repeat=length):
-            if fits(schema, list(values)):
-                yield list(values)
+    lengths = range(low, schema.get("maxItems", low + 2) + 1)
+    if schema.get("uniqueItems"):
+        every = (p for n in lengths for p in itertools.permutations(items, n))
+        return [list(p) for p in _spread(list(itertools.islice(every, LONGEST_LIST)), most)]
+    # Of lists too long to be counted the shorter ones stand for all.
+    counts = [n for n in (len(items) ** length for length in lengths) if n < 2**53]
+    chosen: list[Any] = []
+    for at in _spread(range(sum(counts)), most):
+        length, rest = low, at
+        while rest >= counts[length - low]:
+            rest -= counts[length - low]
+            length += 1
+        # The number within the length, written in the items as digits.
+        digits = [rest // len(items) ** k % len(items) for k in range(length - 1, -1, -1)]
+        chosen.append([items[d] for d in digits])
+    return chosen
 
 
 def _numbers(schema: Mapping[str, Any], most: int) -> list[Any]:

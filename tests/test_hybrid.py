@@ -6,14 +6,17 @@ import base64
 import re
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from moot.agents.scripted.players import Scripted
 from moot.environments import Environment, Scenario, fork
 from moot.environments.check import check_environment
-from moot.environments.describe import Actions, Describer, plain, worded
+from moot.environments.describe import Actions, Describer, plain, short, worded
 from moot.environments.describers import DESCRIBERS
 from moot.environments.load import draw, load_scenario
 from moot.environments.worlds.hybrid import Hybrid
@@ -307,6 +310,14 @@ def test_views_without_a_describer() -> None:
     assert worded([[1, 2], [3, 4]]) == "1 2 / 3 4"
     assert worded([0.5, 2], ("speed", "age")) == "speed 0.5, age 2"
     assert worded([[[1]], [[2]]]) == "[0] 1; [1] 2"
+    assert plain(np.array([np.nan, 2.0], np.float32)) == [None, 2.0]
+    assert plain((np.array(["a", "b"]), np.float32(0.1), True)) == [["a", "b"], 0.1, True]
+    assert [short(x) for x in (-0.0001, 12.5, 1234.5674, -2000.0)] == [
+        "0",
+        "12.5",
+        "1234.567",
+        "-2000",
+    ]
 
 
 def test_actions_of_every_space() -> None:
@@ -400,6 +411,20 @@ def test_the_oracle_never_loses_tic_tac_toe() -> None:
     four = load_scenario({"world": "hybrid", "name": "four", "generate": connect})
     won = sum(joint(four, "sensible,random", i)["player_0"] for i in range(4))
     assert won >= 2
+
+
+def test_the_page_about_them_is_so() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "worlds" / "hybrid.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert Environment(draw(load_scenario(yaml.safe_load(shown)))).speaker == "agent_0"
+    known = dict(DESCRIBERS)
+    try:
+        for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+            exec(textwrap.dedent(code), {})
+        assert "my_games:lights" in DESCRIBERS
+    finally:
+        DESCRIBERS.clear()
+        DESCRIBERS.update(known)
 
 
 def test_moot_alone_loads_none_of_them() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -171,6 +173,9 @@ def test_in_turns_only_the_speaker_is_heard() -> None:
         ({"type": "string", "minLength": 2, "maxLength": 4}, 1),
         ({"type": "array", "items": {"enum": ["a", "b", "c"]}, "minItems": 2, "maxItems": 2,
           "uniqueItems": True}, 6),
+        ({"type": "array", "items": {"enum": list("abcde")}, "minItems": 1, "maxItems": 9}, 8),
+        ({"type": "array", "items": {"type": "boolean"}, "maxItems": 2}, 7),
+        ({"type": "array", "items": {"enum": list("abcde")}, "maxItems": 99}, 8),
         ({"anyOf": [{"const": "pass"}, {"enum": [1, 2, 3]}]}, 4),
         ({"type": "object", "required": ["a", "b"], "additionalProperties": False, "properties":
           {"a": {"type": "integer", "minimum": 0, "maximum": 99}, "b": {"type": "boolean"}}}, 8),
@@ -220,3 +225,11 @@ def test_what_is_encoded_is_what_may_be_seen() -> None:
     assert view(scenario, stranger) == view(other, stranger)
     assert view(scenario, own) != view(other, own)
     assert Act.PROPOSE in [m.act for m in Environment(scenario).conversation.moves()]
+
+
+def test_the_page_about_it_is_so(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "worlds" / "pettingzoo.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {})
+    assert '"act":' in capsys.readouterr().out
+    assert f"float32 ({SIZE},)" in page

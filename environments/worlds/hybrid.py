@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 import random
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from html import escape
 from typing import Any, ClassVar, Self, cast
 
@@ -88,7 +90,7 @@ class HybridGenerator(BaseModel):
     def draw(self, rng: random.Random) -> HybridScenario:
         """A scenario for the agents that the environment names."""
         choice: dict[str, Any] = {"talk": self.talk, "deadline": self.deadline}
-        agents = Wrapped(self.env, self.kwargs, 0).agents
+        agents = _agents(self.env, json.dumps(self.kwargs))
         return HybridScenario(
             name="hybrid",
             protocol=ProtocolChoice(name="joint_action", **choice),
@@ -101,6 +103,12 @@ class HybridGenerator(BaseModel):
                 **{seat: Role(role=ADVISER) for seat in self.advisers},
             },
         )
+
+
+@lru_cache(maxsize=64)
+def _agents(env: str, kwargs: str) -> tuple[str, ...]:
+    """Names of an environment's agents; to make one only for that takes milliseconds."""
+    return Wrapped(env, json.loads(kwargs), 0).agents
 
 
 class Hybrid:
