@@ -27,8 +27,8 @@ class Outcome(BaseModel):
     """The agreement in the world's own terms; None when there is none."""
     utilities: dict[str, float]
     """Agent -> points of the world's score, the disagreement point when there is no deal."""
-    results: dict[str, float] = {}
-    """The world's own measures by name (revenue, collisions); scored as `result.NAME`."""
+    results: dict[str, float] | None = None
+    """The world's own measures by name (revenue, collisions), scored as `result.NAME`; None: it has none."""
 
 
 class Solution(BaseModel):

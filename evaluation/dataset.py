@@ -80,7 +80,7 @@ def row(episode: Episode) -> dict[str, Any]:
         "ended": str(episode.ended),
         "completed": outcome.completed,
         "utilities": [outcome.utilities.get(a) for a in episode.scenario.roles],
-        "results": json.dumps(getattr(outcome, "results", {})),
+        "results": json.dumps(outcome.results or {}),
         "turns": messages,
         **{name: _ratio(found.get(name)) for name in METRICS},
         "record": episode.line(),

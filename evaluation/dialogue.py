@@ -38,7 +38,7 @@ def dialogue(episode: Episode, solution: Solution | None, *, pictures: bool = Fa
     none = list(solution.disagreement) if solution else [0.0] * len(seats)
     _weigh(episode, turns, seats, none)
     utilities = episode.outcome.utilities
-    results: Mapping[str, float] = getattr(episode.outcome, "results", {})  # some worlds set none
+    results: Mapping[str, float] = episode.outcome.results or {}
     data: Data = {
         "id": episode.id,
         "seed": episode.seed,

@@ -168,7 +168,7 @@ def parts(seen: Seen, metrics: Mapping[str, Metric]) -> dict[str, Part]:
     outcome = seen.episode.outcome
     for agent, points in outcome.utilities.items():
         found[SEAT + agent] = points, 1
-    for name, value in getattr(outcome, "results", {}).items():  # not there where there are none
+    for name, value in (outcome.results or {}).items():
         found[RESULT + name] = value, 1
     return found
 
@@ -185,11 +185,14 @@ def described(name: str, metrics: Mapping[str, Metric]) -> Metric:
 
 
 def chosen(metrics: Mapping[str, Metric] | Iterable[str]) -> Mapping[str, Metric]:
-    """Metrics by their names. Raises `MootError` for a name that there is not."""
+    """Metrics by their names; those that episodes bring along need no choosing. Raises `MootError` for a
+    name that there is not."""
     if isinstance(metrics, Mapping):
         return cast(Mapping[str, Metric], metrics)
     found: dict[str, Metric] = {}
     for name in metrics:
+        if name.startswith((SEAT, RESULT)):
+            continue
         if name not in METRICS:
             raise MootError(f"no metric {name!r}; {did_you_mean(name, METRICS)}")
         found[name] = METRICS[name]

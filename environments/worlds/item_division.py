@@ -342,13 +342,17 @@ class ItemDivision:
         """The outcome of a deal (agent -> kind -> count), or of none."""
         if deal is None:
             none = {a: role.no_deal for a, role in scenario.roles.items()}
-            return trusted(Outcome, {"completed": False, "deal": None, "utilities": none})
+            return trusted(
+                Outcome, {"completed": False, "deal": None, "utilities": none, "results": None}
+            )
         utilities: dict[str, float] = {}
         for agent, role in scenario.roles.items():
             values = role.values
             utilities[agent] = float(sum([values[k] * n for k, n in deal[agent].items()]))
         shares = {agent: dict(deal[agent]) for agent in scenario.roles}
-        return trusted(Outcome, {"completed": True, "deal": shares, "utilities": utilities})
+        return trusted(
+            Outcome, {"completed": True, "deal": shares, "utilities": utilities, "results": None}
+        )
 
     def space(self, agent: str) -> ItemSpace:
         values = self.scenario.roles[agent].values
