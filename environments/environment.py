@@ -147,12 +147,12 @@ class Environment:
         if isinstance(found, Message):
             kept = None if reply.raw is None else reply
             said, error = found, None
-            self._errors.clear()
-            self._advised = who == COACH
         else:
             kept = _recordable(reply) if reply.raw is None else reply
-            said, error = None, found
-            self._blame(who, error, reply)
+            said, error = self._blame(who, found, reply), found
+        if said is not None:
+            self._errors.clear()
+            self._advised = who == COACH
         told = None
         if said is not None and self._tell is not None and who != COACH:
             told = self._told(said) or None
@@ -188,17 +188,25 @@ class Environment:
         self._heard += told
         return told
 
-    def _blame(self, who: str, error: ProtocolError | None, reply: Reply) -> None:
-        """Take note of an illegal reply, or (without an error) of none: it may end the episode."""
+    def _blame(self, who: str, error: ProtocolError | None, reply: Reply) -> Message | None:
+        """Take note of an illegal reply, or (without an error) of none: it may end the episode, or be
+        taken for the silence that the protocol has a message for."""
         talk = self.conversation
         if error is None:
             talk.end(Ended.BROKEN)
             self.why = f"{who}: {reply.error}"
         elif who == self.speaker:
             self._errors.append(error)
-            if len(self._errors) > self.scenario.patience:
-                talk.end(Ended.FORFEITED)
-                self.why = str(error)
+            if len(self._errors) <= self.scenario.patience:
+                return None
+            silence = None if who == COACH else talk.protocol.state[talk.state].silence
+            if silence is not None and isinstance(
+                said := self._judge(Reply(act=silence), who), Message
+            ):
+                return said
+            talk.end(Ended.FORFEITED)
+            self.why = str(error)
+        return None
 
     def episode(self) -> Episode:
         """The record. Raises `ValueError` while the episode is still being played."""

@@ -34,7 +34,8 @@ AnyScenario = Annotated[SerializeAsAny[Scenario], BeforeValidator(scenario_of)]
 
 
 class Turn(BaseModel):
-    """One reply and what became of it: a message, or an error."""
+    """One reply and what became of it: a message, or an error; both where the last of several illegal
+    replies was taken for silence, which is then the message."""
 
     model_config = FROZEN
 

@@ -127,6 +127,13 @@ def _check_state(protocol: Protocol, state: State, names: list[str], standings: 
     if state.then and lost is not None:
         raise broken(protocol, f"{here}: leads to {lost!r}, which is no state")
     rows = [(str(m.act), m.content is not None) for m in protocol.table[state.name]]
+    if state.silence is not None:
+        silent = [
+            m for m in protocol.table[state.name] if (m.act, m.content) == (state.silence, None)
+        ]
+        if not silent or isinstance(silent[0].to, One):
+            raise broken(protocol, f"{here}: silence is {state.silence}, which needs a content, names"
+                                   " one, or is no move there")  # fmt: skip
     hidden = next((row for row in rows if rows.count(row) > 1), None)
     if hidden is not None:
         what = f"{hidden[0]} {'with' if hidden[1] else 'without'} content"

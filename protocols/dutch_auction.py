@@ -27,7 +27,7 @@ def dutch_auction(deadline: int | None = 120) -> Protocol:
         states=(
             State("opening", floor=AUCTIONEER),
             State("calling", floor=AUCTIONEER),
-            State("bidding", floor=BIDDER, while_any=BIDDER, then="calling"),
+            State("bidding", floor=BIDDER, while_any=BIDDER, then="calling", silence=Act.REFUSE),
             State("accepting", floor=AUCTIONEER),
         ),
         # state        who   act                  content  leads to

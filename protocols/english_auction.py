@@ -31,7 +31,7 @@ def english_auction(deadline: int | None = 120, reentry: bool = True) -> Protoco
         states=(
             State("opening", floor=AUCTIONEER),
             State("calling", floor=AUCTIONEER),
-            State("bidding", floor=BIDDER, while_any=BIDDER, then="closing"),
+            State("bidding", floor=BIDDER, while_any=BIDDER, then="closing", silence=Act.REFUSE),
             State("accepting", floor=AUCTIONEER),
             State("closing", floor=AUCTIONEER),
             State("settling", floor=AUCTIONEER, while_any=HOLDER, then=Ended.REFUSED),

@@ -38,6 +38,7 @@ def group_chat(
     if order == "moderated":
         return _moderated(side_channels, silence, deadline)
     aloud = One(EVERYONE, aloud=True) if order == "free" else EVERYONE
+    mute = Act.REFUSE if silence else None
     says = "say something to all" + ("; whom you name speaks next" if order == "free" else "")
     return Protocol(
         name="group_chat",
@@ -45,7 +46,7 @@ def group_chat(
         summary="any number of agents talk, in turns, freely or moderated",
         states=(
             State("talking", floor=NAMED if order == "free" else TURN, rounds=rounds,
-                  then=Ended.DONE),
+                  then=Ended.DONE, silence=mute),
         ),
         moves=(
             Move("talking", TURN, Act.INFORM, None, SAME, says, to=aloud),
@@ -70,7 +71,10 @@ def _moderated(side_channels: bool, silence: bool, deadline: int | None) -> Prot
         name="group_chat",
         source=SACKS,
         summary="a moderator gives the floor to one agent after the other",
-        states=(State("moderating", floor=MODERATOR), State("speaking", floor=SPEAKER)),
+        states=(
+            State("moderating", floor=MODERATOR),
+            State("speaking", floor=SPEAKER, silence=Act.REFUSE if silence else None),
+        ),
         # state           who   act           content  leads to
         moves=(
             Move("moderating", TURN, Act.REQUEST, None, "speaking", "give the floor to one member",

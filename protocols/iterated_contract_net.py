@@ -26,7 +26,9 @@ def iterated_contract_net(iterations: int = 3) -> Protocol:
     ]  # fmt: skip
     for i in range(1, iterations + 1):
         after = f"choosing {i}" if i < iterations else "awarding"
-        states.append(State(f"bidding {i}", floor=BIDDER, while_any=BIDDER, then=after))
+        states.append(
+            State(f"bidding {i}", floor=BIDDER, while_any=BIDDER, then=after, silence=Act.REFUSE)
+        )
         if i < iterations:
             states.append(State(after, floor=MANAGER, while_any=PROPOSER, then="performing"))
     return Protocol(

@@ -93,6 +93,9 @@ class State:
     To go on to a state in such a way takes the offer off the table."""
     rounds: int | None = None
     """The state lasts until each on its floor has spoken this often, in seat order."""
+    silence: Act | None = None
+    """What an agent that makes no legal reply here is taken to have said, without content; None: it
+    forfeits, and the whole talk is over."""
 
     def ends(self) -> tuple[str | Ended, ...]:
         """Every state and ending that it may lead on to by itself."""

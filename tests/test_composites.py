@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from moot.agents.prompt import ChatTurn, chat
 from moot.cli import app
-from moot.environments import Environment, Scenario
+from moot.environments import Environment, Episode, Scenario, replay
 from moot.environments.check import check_environment
 from moot.environments.load import load_scenario
 from moot.environments.scenario import ProtocolChoice
@@ -302,6 +302,30 @@ def test_prompts_of_a_made_protocol_keep_their_beginning() -> None:
         before[agent] = turns
         table.step(Reply(act="inform", text="Hello."))
     assert table.observe().left is None
+
+
+def test_where_the_protocol_says_so_an_agent_without_a_legal_reply_is_silent() -> None:
+    table = Environment(tasks({"name": "iterated_contract_net", "iterations": 1}))
+    call = {"tasks": ["paint", "roof"]}
+    table.step(Reply(act="cfp", content=call))
+    for _ in range(3):
+        assert table.speaker == "ann"
+        last = table.step(Reply(raw="Well, let me think."))
+    assert (last.error and last.error.kind, last.message and last.message.act) == (
+        "unreadable", Act.REFUSE
+    )  # fmt: skip
+    assert (table.speaker, table.observe().error, table.ended) == ("bob", None, None)
+    table.step(Reply(act="propose", content={"prices": {"paint": 12, "roof": 10}, "most": 1}))
+    table.step(Reply(act="accept-proposal", content={"tasks": ["roof"]}))
+    table.step(Reply(act="inform", content={"tasks": ["roof"]}))
+    record = table.episode()
+    assert (record.ended, len(record.messages)) == (Ended.AGREED, 5)
+    assert Episode.model_validate_json(record.line()).line() == record.line()
+    assert replay(record).episode().line() == record.line()
+    table = Environment(tasks({"name": "iterated_contract_net"}))
+    for _ in range(3):
+        table.step(Reply(raw="?"))
+    assert table.ended is Ended.FORFEITED, "a manager without a call has none to be silent about"
 
 
 def test_only_those_in_a_nested_talk_hear_it_and_the_record_tells_it_apart() -> None:

@@ -108,6 +108,7 @@ BROKEN = {
     "not on the table": changed(OFFERS, Act.ACCEPT_PROPOSAL, state="open"),
     "its own offer, one": changed(OFFERS, Act.REJECT_PROPOSAL, then=SAME),
     "there is nowhere to go back to": changed(OFFERS, Act.CANCEL, then=BACK),
+    "silence is cfp": replace(OFFERS, states=(State("open"), State("offered", silence=Act.CFP))),
     "shifts 'king'": changed(OFFERS, Act.CANCEL, shifts=(("king", ""),)),
     "which is no state": changed(OFFERS, Act.PROPOSE, then="offred"),
     "there is no state": changed(OFFERS, Act.ACCEPT_PROPOSAL, state="offred"),
