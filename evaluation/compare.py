@@ -22,7 +22,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -65,10 +65,14 @@ def compare(
 ) -> Comparison:
     """Compare two runs (or paths, or episodes): differences with intervals, tests and effect sizes.
 
-    `names` are used in the words; `metrics` as for `score`, the points of seats and results of the
-    world added where both runs have them. Raises `MootError` for no run or an unknown metric.
+    `names` are used in the words. `metrics`: names, `utility.SEAT` and `result.NAME` among them; or a
+    mapping, to which the seats and results that both runs have are added. Raises `MootError` for no run or
+    an unknown metric.
     """
-    wanted = chosen(metrics)
+    picked = None
+    if not isinstance(metrics, Mapping):
+        metrics = picked = list(metrics)
+    wanted = chosen(cast(Mapping[str, Metric] | list[str], metrics))
     called = names or (_called(one, "one"), _called(two, "two"))
     sides = _read(one, wanted), _read(two, wanted)
     for name, side in zip(called, sides, strict=True):
@@ -83,6 +87,8 @@ def compare(
     games = {row.game for rows in kept for row in rows}
     unit = "scenario" if len(games) >= FEW else "episode"
     shown = _names(sides, kept, wanted)
+    if picked is not None:
+        shown = [name for name in shown if name in picked]
     found = _differences(kept, shown, wanted, by_game=unit == "scenario")
     return Comparison(
         names=called,

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..environments import Episode
 from .compare import FEW, game_of
-from .metrics import Metric, Seen, parts
+from .metrics import RESULT, SEAT, Metric, Seen, parts
 from .paired import Estimate
 from .statistics import Floats, Ratios, interval
 
@@ -56,14 +56,15 @@ class Arm:
 
 def efficiency(arms: Mapping[str, Iterable[Episode]], metric: Metric) -> dict[str, Arm]:
     """Name of an arm -> what it came to; `arms` holds `silent` and `oracle` among others."""
+    brought = metric.name.startswith((SEAT, RESULT))
     rows: dict[str, dict[int, dict[str, tuple[float, float]]]] = {}
     games: dict[int, int] = {}
     for name, episodes in arms.items():
         rows[name] = {}
         for episode in episodes:
             seen = Seen(episode)
-            found = parts(seen, {"score": metric})
-            said = {"score": found["score"]} if "score" in found else {}
+            found = parts(seen, {} if brought else {metric.name: metric}).get(metric.name)
+            said = {} if found is None else {"score": found}
             said["words"] = float(sum(map(len, seen.words))), 1.0
             if seen.tokens:
                 said["tokens"] = float(sum(seen.tokens)), 1.0

@@ -55,7 +55,8 @@ def comparison_table(found: Comparison) -> Table:
     differs stands first."""
     grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
     grid.caption = "p is Holm's over these metrics; d is in standard deviations of single episodes"
-    grid.add_column("metric")
+    widest = max((len(d.name) for d in found.differences), default=0)
+    grid.add_column("metric", no_wrap=True, min_width=widest)
     for title in (*found.names, "difference [95 %]", "p", "d", "n"):
         grid.add_column(title, justify="right", no_wrap=title not in found.names)
     for d in sorted(found.differences, key=lambda d: not d.told_apart):

@@ -23,7 +23,7 @@ from .environments import Episode, ProtocolChoice, Scenario, Template
 from .environments.load import draw, load_scenario
 from .environments.records import Run
 from .evaluation.efficiency import ORACLE, SILENT, Arm, efficiency
-from .evaluation.metrics import chosen
+from .evaluation.metrics import chosen, described
 from .protocols import PROTOCOLS, MootError
 from .simulation import Simulation, chosen_specs, open_adapters
 from .tournament import started
@@ -54,7 +54,7 @@ class Economy:
         concurrent: int = 256,
         command: str = "",
     ) -> None:
-        self.metric = chosen([metric])[metric]
+        self.metric = described(metric, chosen([metric]))
         self.episodes, self.seed = episodes, seed
         self.concurrent, self.command = concurrent, command
         if episodes < 1:
@@ -114,6 +114,8 @@ class Economy:
         found = efficiency(
             {name: Run.open(self.folder / name).episodes() for name in self.arms}, self.metric
         )
+        if not found:
+            raise MootError(f"no episode of {self.name} says anything of {self.metric.name}")
         text = json.dumps(self.data(found), indent=2)
         (self.folder / RESULT).write_text(text + "\n", encoding="utf-8")
         return found

@@ -123,6 +123,13 @@ def test_values_are_those_of_score() -> None:
         found["pareto_rate"]  # nobody agreed: there is nothing to compare
 
 
+def test_only_what_is_asked_for_is_tested() -> None:
+    one, two = runs(np.random.default_rng(2), 0.5, 20, 1)
+    found = compare(one, two, metrics=["utility", "utility.ann"])
+    assert [d.name for d in found.differences] == ["utility", "utility.ann"]
+    assert compare(one, two, metrics=["utility"])["utility"].adjusted == found["utility"].p
+
+
 def test_order_does_not_matter_and_sides_are_mirrored() -> None:
     one, two = runs(np.random.default_rng(3), 0.3, 12, 3)
     here, there = compare(one, two)["utility"], compare(one[::-1], two)["utility"]

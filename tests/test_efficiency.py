@@ -95,6 +95,18 @@ def test_the_arms_play_the_same_games(tmp_path: Path) -> None:
     assert kept["arms"]["talk"]["score"]["value"] == found["talk"].score.value
 
 
+def test_results_of_the_world_count_too(tmp_path: Path) -> None:
+    agents, name = {"*": "scripted:sensible"}, "result.best_joint"
+    found = moot.talk_efficiency(
+        "stag_hunt", agents=agents, metric=name, episodes=3, out=tmp_path / "a"
+    )
+    assert found["talk"].score.value == 1
+    with pytest.raises(MootError, match=r"says anything of result\.joy"):
+        moot.talk_efficiency(
+            "stag_hunt", agents=agents, metric="result.joy", episodes=3, out=tmp_path / "b"
+        )
+
+
 def test_every_shipped_scenario_can_be_silenced() -> None:
     for name in shipped():
         source = load_scenario(name)
