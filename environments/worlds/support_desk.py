@@ -119,8 +119,8 @@ class SupportDesk:
             )
             return everyone, f"Policy:\n{role.policy}\nTools:\n{tools}"
         known = ", ".join(f"{key} {value}" for key, value in role.identity.items())
-        facts = f"\nWho you are: {known}." if known else ""
-        return everyone, f"What you want: {role.wish}{facts}"
+        facts = f"\nYou are known by: {known}." if known else ""
+        return everyone, f"{role.wish}{facts}"
 
     def explain(self, move: Move) -> str:
         words: dict[object, str] = {
