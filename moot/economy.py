@@ -26,7 +26,7 @@ from .evaluation.efficiency import ORACLE, SILENT, Arm, efficiency
 from .evaluation.metrics import chosen, described
 from .protocols import PROTOCOLS, MootError
 from .simulation import Simulation, chosen_specs, open_adapters
-from .tournament import started
+from .tournament import finished, started
 
 HEADER, RESULT = "efficiency.json", "result.json"
 TALK = "talk"
@@ -71,11 +71,6 @@ class Economy:
             self.arms[f"text-{most}"] = source.model_copy(update={"max_text": most}), own
         for most in deadline:
             self.arms[f"deadline-{most}"] = bounded(source, first.protocol, deadline=most), own
-        self._shared = [seat_all(a, open_adapters) for a in (own, {"*": oracle})]
-        if any(s.human for seats in self._shared for s in seats.values()):
-            raise MootError(
-                "efficiency is for agents; a person plays with moot simulate SEAT=human"
-            )
         plain = {
             name: [s.model_dump(mode="json", exclude_unset=True, exclude_none=True), a]
             for name, (s, a) in self.arms.items()
@@ -84,6 +79,12 @@ class Economy:
         text = json.dumps(asked, indent=2, ensure_ascii=False) + "\n"
         digest = hashlib.blake2b(text.encode()).hexdigest()[:4]
         self.folder = Path(out) if out else Path("runs") / f"efficiency-{self.name}-{digest}"
+        open_ = [a for n, (_, a) in self.arms.items() if not finished(self.folder / n, episodes)]
+        self._shared = [seat_all(a, open_adapters) for a in open_]  # models stay loaded
+        if any(s.human for seats in self._shared for s in seats.values()):
+            raise MootError(
+                "efficiency is for agents; a person plays with moot simulate SEAT=human"
+            )
         started(self.folder, HEADER, text)
 
     @property
@@ -94,6 +95,9 @@ class Economy:
     def __iter__(self) -> Iterator[tuple[str, Episode | None]]:
         """Play what is missing: an arm and its next episode, or None for one that was there already."""
         for name, (source, agents) in self.arms.items():
+            if finished(self.folder / name, self.episodes):
+                yield from [(name, None)] * self.episodes
+                continue
             simulation = Simulation(
                 source,
                 agents=agents,

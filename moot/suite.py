@@ -28,6 +28,7 @@ from .environments.records import Run
 from .evaluation import METRICS, Comparison, Scores, compare, score
 from .protocols import MootError, did_you_mean
 from .simulation import Simulation, chosen_specs, open_adapters, sourced
+from .tournament import finished
 
 SUITES = Path(evaluation.__file__).parent
 RESULT = "result.json"
@@ -159,10 +160,11 @@ class Evaluation:
         self.folder = Path(out) if out else Path("runs") / self.suite.name
         self.concurrent, self.command = concurrent, command
         self.places = list(self._places())
+        open_ = {p.agent for p in self.places if not finished(p.path, p.episodes)}
         self._shared = {  # models stay loaded from cell to cell
             name: seat_all(agents, open_adapters)
             for name, chosen in self.suite.agents.items()
-            if (agents := _seating(chosen))
+            if name in open_ and (agents := _seating(chosen))
         }
         if any(s.human for seats in self._shared.values() for s in seats.values()):
             raise MootError(
@@ -177,6 +179,9 @@ class Evaluation:
     def __iter__(self) -> Iterator[tuple[Place, Episode | None]]:
         """Play what is missing: a cell and its next episode, or None for one that was there already."""
         for place in self.places:
+            if finished(place.path, place.episodes):
+                yield from [(place, None)] * place.episodes
+                continue
             simulation = Simulation(
                 place.source,
                 agents=place.agents,

@@ -20,6 +20,7 @@ from typing import Any
 from .agents.seats import seat_all
 from .environments import WORLDS, Episode, Scenario, Template
 from .environments.load import draw
+from .environments.records import HEADER as RUN
 from .environments.records import Run
 from .evaluation.cross import Cell, Cross, crossed
 from .protocols import MootError
@@ -60,9 +61,6 @@ class Tournament:
         )
         self.episodes = episodes
         self.sides = sides(draw(source, seed, 0))
-        self._shared = seat_all(self.agents, open_adapters)  # models stay loaded from cell to cell
-        if any(seat.human for seat in self._shared.values()):
-            raise MootError("crossplay is for agents; play yourself with moot simulate SEAT=human")
         asked = {
             "scenario": plain, "agents": self.agents, "sides": list(self.sides), "seed": seed,
             "episodes": episodes,
@@ -70,6 +68,11 @@ class Tournament:
         text = json.dumps({"name": self.name, **asked}, indent=2, ensure_ascii=False) + "\n"
         digest = hashlib.blake2b(text.encode()).hexdigest()[:4]
         self.folder = Path(out) if out else Path("runs") / f"crossplay-{self.name}-{digest}"
+        open_ = {n for c in self.cells if not finished(self.cell(c), episodes) for n in c}
+        wanted = {name: spec for name, spec in self.agents.items() if name in open_}
+        self._shared = seat_all(wanted, open_adapters)  # models stay loaded from cell to cell
+        if any(seat.human for seat in self._shared.values()):
+            raise MootError("crossplay is for agents; play yourself with moot simulate SEAT=human")
         started(self.folder, HEADER, text)
 
     def cell(self, cell: Cell) -> Path:
@@ -88,6 +91,9 @@ class Tournament:
     def __iter__(self) -> Iterator[tuple[Cell, Episode | None]]:
         """Play what is missing: a cell and its next episode, or None for one that was there already."""
         for cell in self.cells:
+            if finished(self.cell(cell), self.episodes):
+                yield from [(cell, None)] * self.episodes
+                continue
             (one, first), (two, second) = zip(self.sides, cell, strict=True)
             simulation = Simulation(
                 self.scenario,
@@ -166,6 +172,15 @@ def named(specs: Sequence[str]) -> dict[str, str]:
             name, number = f"{stem}-{number}", number + 1
         found[name] = spec
     return found
+
+
+def finished(path: Path, episodes: int) -> bool:
+    """Whether a run of so many episodes is there and whole: then no model need be loaded for it."""
+    return (
+        (path / RUN).exists()
+        and not (run := Run.open(path)).missing()
+        and (run.header.episodes == episodes)
+    )
 
 
 def started(folder: Path, header: str, text: str) -> None:
