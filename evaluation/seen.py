@@ -12,6 +12,7 @@ import numpy as np
 from ..environments import WORLDS, Episode, Solution
 from ..environments.world import World
 from ..protocols import Act, Content, Ended, OfferSpace, Preferences, Reply
+from ..protocols.message import names_of
 from .statistics import Floats
 
 FEW = 16
@@ -65,8 +66,10 @@ class Seen:
     def efficient(self) -> bool:
         """Whether nothing known is better for someone and worse for nobody (Pareto)."""
         s = self.solution
-        if s.transfer or len(s.frontier) <= FEW:
+        if s.transfer:
             return s.efficient(self.utilities)
+        if len(s.frontier) <= FEW:
+            return not any(_beats(other, self.utilities) for other in (*s.frontier, s.disagreement))
         others, mine = points(s.frontier, s.disagreement), np.array(self.utilities)
         better = (others >= mine - 1e-9).all(1) & (others > mine + 1e-9).any(1)
         return not better.any()
@@ -97,7 +100,7 @@ class Seen:
             space = self.space(m.sender) if self.holds(Preferences, m.content) else None
             if space is None:
                 continue
-            true, said = numbers(space.told().model_dump()), numbers(m.content.model_dump())
+            true, said = numbers(fields(space.told())), numbers(fields(m.content))
             if true and true.keys() == said.keys():
                 apart = 0.0 if true == said else sum([abs(said[k] - true[k]) for k in true])
                 off.append(apart / len(true) / (max(map(abs, true.values())) or 1.0))
@@ -108,11 +111,21 @@ class Seen:
         kind = WORLDS[self.episode.scenario.world].contents.get(slot)
         if kind is None or isinstance(content, kind):
             return kind is not None
-        return set(kind.model_fields) == vars(content).keys() | (content.model_extra or {}).keys()
+        return names_of(kind) == set(fields(content))
 
     def space(self, agent: str) -> OfferSpace | None:
         """The offers as this agent judges them; None in worlds without offers to rank."""
         return self.world.space(agent)
+
+
+def _beats(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
+    """Better for someone and worse for nobody."""
+    better = False
+    for a, b in zip(one, two, strict=True):
+        if a < b - 1e-9:
+            return False
+        better = better or a > b + 1e-9
+    return better
 
 
 @lru_cache(maxsize=256)
@@ -137,6 +150,11 @@ def best_least(solution_key: tuple[tuple[tuple[float, ...], ...], tuple[float, .
     frontier, none = solution_key
     gains = (min([u - d for u, d in zip(point, none, strict=True)]) for point in frontier)
     return max(gains, default=0.0)
+
+
+def fields(content: Content) -> Mapping[str, object]:
+    """What a content holds, whether its type is known or (in a record) not."""
+    return content.model_extra or vars(content)
 
 
 def numbers(value: object, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], float]:

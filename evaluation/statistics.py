@@ -111,16 +111,27 @@ class Ratios:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        drawn = weights(np.array([key for key, _ in waiting], dtype=np.uint64))
+        weighed = weights(np.array([key for key, _ in waiting], dtype=np.uint64))
         alike: dict[tuple[str, ...], list[int]] = {}
         for i, (_, parts) in enumerate(waiting):
             alike.setdefault(tuple(parts), []).append(i)
         for names, at in alike.items():
             rows = np.array([list(waiting[i][1].values()) for i in at], dtype=np.float64)
             totals: list[list[float]] = rows.sum(0).tolist()
-            sums = (rows.reshape(len(at), -1).T @ drawn[at]).reshape(len(names), 2, -1)
+            drawn = weighed if len(alike) == 1 else weighed[at]
+            sums = _weigh(rows.reshape(len(at), -1), drawn).reshape(len(names), 2, -1)
             for name, (top, bottom), pair in zip(names, totals, sums, strict=True):
                 self._count(name, (top, bottom, len(at)), pair)
+
+
+def _weigh(columns: Floats, drawn: Floats) -> Floats:
+    """columns.T @ drawn: (n, C) and (n, RESAMPLES) to (C, RESAMPLES). Columns of one value (denominators
+    of 1, rates of 0) share the sum of the weights, which leaves half of the product or less."""
+    same = (columns == columns[0]).all(0)
+    sums = np.empty((columns.shape[1], drawn.shape[1]))
+    sums[same] = columns[0, same][:, None] * drawn.sum(0)
+    sums[~same] = columns[:, ~same].T @ drawn
+    return sums
 
 
 def interval(drawn: Floats, episodes: int) -> tuple[float, float] | None:
