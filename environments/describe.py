@@ -28,8 +28,10 @@ class Describer:
     """What it is about, for everyone."""
     look: Callable[[Any], str] | None = None
     """A view, made `plain`, in words: all that it holds."""
+    state: Callable[[Any], Any] | None = None
+    """All that the unwrapped environment holds, for advisers; may be anything that `plain` takes."""
     whole: Callable[[Any], str] | None = None
-    """The state of the unwrapped environment in words, for advisers, who see everything."""
+    """That state, made `plain`, in words; without it, as `worded` has it."""
     acts: Sequence[str] = ()
     """Names of discrete actions, by number."""
     parts: Sequence[str] = ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .describe import Describer, plain, short
+from .describe import Describer, short
 
 
 def describer_of(name: str) -> Describer:
@@ -125,17 +125,23 @@ def _thing(cell: Sequence[int]) -> str:
     return f"{colour} {kind}" if kind in ("key", "ball", "box") else kind
 
 
-def _minigrid_whole(env: Any) -> str:
-    """The whole grid, row by row, and where the player stands and looks."""
-    x, y = plain(env.agent_pos)
-    rows: list[str] = []
-    for j in range(env.height):
-        cells = (env.grid.get(i, j) for i in range(env.width))
-        rows.append(" | ".join("." if c is None else _thing(c.encode()) for c in cells))
-    held = "nothing" if env.carrying is None else _thing(env.carrying.encode())
+def _minigrid_state(env: Any) -> dict[str, Any]:
+    """The whole grid, row by row, where the player stands and looks, what it holds."""
+    cells = [[env.grid.get(i, j) for i in range(env.width)] for j in range(env.height)]
+    return {
+        "mission": env.mission,
+        "at": env.agent_pos,
+        "facing": FACING[env.agent_dir],
+        "holds": "nothing" if env.carrying is None else _thing(env.carrying.encode()),
+        "map": [["." if c is None else _thing(c.encode()) for c in row] for row in cells],
+    }
+
+
+def _minigrid_whole(state: Any) -> str:
+    rows = " // ".join(" | ".join(row) for row in state["map"])
     return (
-        f"Mission: {env.mission}. The player is in column {x}, row {y} (from 0), faces"
-        f" {FACING[env.agent_dir]} and holds {held}. The map, top row first: {' // '.join(rows)}"
+        f"Mission: {state['mission']}. The player is in column {state['at'][0]}, row {state['at'][1]}"
+        f" (from 0), faces {state['facing']} and holds {state['holds']}. The map, top row first: {rows}"
     )
 
 
@@ -165,6 +171,7 @@ DESCRIBERS: dict[str, Describer] = {
         about="A player walks through a grid of rooms by turns and steps. `forward` walks, `pickup` takes"
         " and `toggle` opens what is right ahead.",
         look=_minigrid,
+        state=_minigrid_state,
         whole=_minigrid_whole,
         acts=TURNS,
     ),

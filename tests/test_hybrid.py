@@ -402,6 +402,25 @@ def test_the_sensible_player_beats_chance(name: str) -> None:
     assert sense > chance
 
 
+def test_a_guide_shortens_the_way() -> None:
+    source = load_scenario("key_and_door")
+
+    def steps(silent: bool) -> float:
+        total = 0.0
+        for number in range(4):
+            table = Environment(draw(source, 1, number), seed=1, episode=number)
+            while table.ended is None:
+                reply = Scripted("sensible").reply(table.observe())
+                if silent and table.speaker == "guide" and reply.act == Act.INFORM:
+                    reply = Reply(act=Act.INFORM)
+                assert table.step(reply).error is None
+            assert table.episode().outcome.completed
+            total += table.episode().outcome.results["steps"]
+        return total
+
+    assert steps(silent=False) < steps(silent=True)
+
+
 def test_the_oracle_never_loses_tic_tac_toe() -> None:
     source = load_scenario("tic_tac_toe")
     for i in range(6):

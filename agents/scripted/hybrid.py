@@ -2,8 +2,9 @@
 
 `sensible` plays MPE's simple_spread (everyone takes the landmark of the shortest total way), SISL pursuit
 (after the nearest evader), tic-tac-toe and connect four (win, block, else the middle) and MiniGrid (what
-is in sight: the goal, keys, doors). `oracle` is perfect where the game is small enough to be searched,
-tic-tac-toe, and else plays as `sensible`: environments keep their secrets. Both announce their action.
+is in sight: the goal, keys, doors; an adviser, who sees the map, leads it word by word). `oracle` is
+perfect where the game is small enough to be searched, tic-tac-toe, and else plays as `sensible`:
+environments keep their secrets. Both announce their action.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, cast
 from ...protocols import WORLD, Act, Observation, Reply
 from ...protocols.schemas import sample
 
+ADVISER = "adviser"
 Tactic = Callable[[Any, Sequence[Any], random.Random], tuple[Any, str]]
 """(What is seen, legal actions, chance) -> (an action, why)."""
 
@@ -34,10 +36,15 @@ def oracle(observation: Observation, rng: random.Random) -> Reply:
 
 
 def _play(observation: Observation, rng: random.Random, tactics: Mapping[str, Tactic]) -> Reply:
-    env = observation.public["env"]
-    tactic = next((t for name, t in tactics.items() if env.startswith(name)), None)
-    view = _seen(observation)
+    public = observation.public
+    tactic = next((t for name, t in tactics.items() if public["env"].startswith(name)), None)
     acting = observation.may(Act.REQUEST)
+    if public["plays"][observation.agent] == ADVISER:
+        words = _guided(_told(observation, "state"))
+        return Reply(act=Act.REQUEST, content={"action": "pass"}) if acting else (
+            Reply(act=Act.INFORM, text=words[: observation.max_text])
+        )  # fmt: skip
+    view = _told(observation, "observation")
     legal: list[Any] = list(observation.private["actions"])
     if acting:
         schema = observation.schema()["anyOf"][0]["properties"]["content"]["properties"]["action"]
@@ -46,7 +53,7 @@ def _play(observation: Observation, rng: random.Random, tactics: Mapping[str, Ta
             return Reply(act=Act.REQUEST, content={"action": sample(schema, rng)})
     if tactic is None or view is None or not legal:
         return Reply(act=Act.INFORM)
-    action, why = tactic(view, legal, rng)
+    action, why = _advised(observation, legal) or tactic(view, legal, rng)
     if not acting:
         return Reply(
             act=Act.INFORM, text=f"I mean to play {action}: {why}."[: observation.max_text]
@@ -54,12 +61,24 @@ def _play(observation: Observation, rng: random.Random, tactics: Mapping[str, Ta
     return Reply(act=Act.REQUEST, content={"action": action})
 
 
-def _seen(observation: Observation) -> Any:
-    """The latest view that the world told of; None for who sees nothing (advisers)."""
+def _told(observation: Observation, what: str) -> Any:
+    """The latest view or state that the world has told of; None for who is told of none."""
     for message in reversed(observation.heard):
         if message.sender == WORLD and message.content is not None:
-            return message.content.model_dump().get("observation")
-    return observation.private.get("observation")
+            return message.content.model_dump().get(what)
+    return observation.private.get(what)
+
+
+def _advised(observation: Observation, legal: Sequence[Any]) -> tuple[Any, str] | None:
+    """What an adviser has said to do since this agent last acted."""
+    for message in reversed(observation.heard):
+        if message.sender == observation.agent and message.act is Act.REQUEST:
+            return None
+        if observation.public["plays"].get(message.sender) == ADVISER:
+            word = message.text.partition(" ")[0].rstrip(".,")
+            if word in legal:
+                return word, f"{message.sender} says so"
+    return None
 
 
 # ---- simple_spread -------------------------------------------------------------------------------
@@ -240,6 +259,56 @@ def _turned(start: tuple[int, int], place: tuple[int, int], act: str) -> str:
     if place[0] == start[0]:
         return act if place[1] < start[1] else "left"
     return "left" if place[0] < start[0] else "right"
+
+
+FACING = ("right", "down", "left", "up")
+AROUND = ((1, 0), (0, 1), (-1, 0), (0, -1))
+
+
+def _guided(state: dict[str, Any] | None) -> str:
+    """A guide's next word to the player: along the shortest way on the map to the goal, else to a key."""
+    if state is None:
+        return ""
+    rows: list[list[str]] = state["map"]
+    start: tuple[int, int] = (state["at"][0], state["at"][1])
+    for wanted in ("goal", "key"):
+        step = _first(rows, start, wanted, state["holds"])
+        if step is not None:
+            break
+    else:
+        return ""
+    x, y = start[0] + step[0], start[1] + step[1]
+    there = rows[y][x]
+    turn = (AROUND.index(step) - FACING.index(state["facing"])) % 4
+    if turn:
+        return f"{'left' if turn == 3 else 'right'}, then to the {wanted}."
+    if there.endswith("key"):
+        return "pickup the key."
+    return (
+        "toggle the door." if there.endswith(("closed", "locked")) else f"forward to the {wanted}."
+    )
+
+
+def _first(
+    rows: list[list[str]], start: tuple[int, int], wanted: str, holds: str
+) -> tuple[int, int] | None:
+    """First step of the shortest way, through doors that it can open."""
+    first: dict[tuple[int, int], tuple[int, int]] = {start: (0, 0)}
+    waiting = deque([start])
+    while waiting:
+        here = waiting.popleft()
+        for step in AROUND:
+            there = here[0] + step[0], here[1] + step[1]
+            if there in first:
+                continue
+            cell = rows[there[1]][there[0]]
+            first[there] = step if here == start else first[here]
+            if cell.split()[-1] == wanted:
+                return first[there]
+            opens = cell.endswith("locked") and holds == f"{cell.split()[0]} key"
+            if cell in (".", "floor", "goal") or cell.endswith(("open", "closed")) or opens:
+                waiting.append(there)
+    return None
 
 
 KNOWN: Mapping[str, Tactic] = {

@@ -81,7 +81,9 @@ class HybridGenerator(BaseModel):
         default_factory=dict[str, Setting],
         description="Arguments of the environment's constructor.",
     )
-    advisers: tuple[str, ...] = Field(default=(), description="Seats that only talk.")
+    advisers: tuple[str, ...] = Field(
+        default=(), description="Seats that only talk, before the others."
+    )
     talk: int = Field(default=1, ge=0, description="How often each speaks before a move.")
     deadline: int = Field(default=1000, ge=1, description="Most messages.")
     goal: FiniteFloat | None = Field(default=None, description="As in the scenario.")
@@ -99,8 +101,8 @@ class HybridGenerator(BaseModel):
             seed=rng.randint(0, self.largest_seed),
             goal=self.goal,
             roles={
-                **{agent: Role() for agent in agents},
                 **{seat: Role(role=ADVISER) for seat in self.advisers},
+                **{agent: Role() for agent in agents},
             },
         )
 
@@ -176,7 +178,8 @@ class Hybrid:
         return dict.fromkeys(self.scenario.roles, "")
 
     def public(self) -> Mapping[str, Any]:
-        return {"env": self.scenario.env, "plays": dict(self._plays)}
+        plays = {seat: agent or ADVISER for seat, agent in self._plays.items()}
+        return {"env": self.scenario.env, "plays": plays}
 
     def private(self, agent: str) -> Mapping[str, Any]:
         plays = self._plays[agent]
@@ -253,8 +256,11 @@ class Hybrid:
         """What a seat sees now, in words and as data."""
         plays, look = self._plays[seat], self._words.look
         if plays is None:
-            whole = self._words.whole
-            return ("" if whole is None else whole(self._run.env.unwrapped)), {}
+            state, whole = self._words.state, self._words.whole or worded
+            if state is None:
+                return "", {}
+            data = plain(state(self._run.env.unwrapped))
+            return whole(data), {"state": data}
         view = self._run.views.get(plays)
         if view is None:
             return "", {}
