@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import moot
 from moot import cli
@@ -17,7 +20,7 @@ from moot.environments import Environment, Episode, Outcome, ProtocolChoice
 from moot.environments.worlds.item_division import ItemRole, ItemScenario
 from moot.evaluation import METRICS, Comparison, compare, score
 from moot.evaluation.compare import game_of
-from moot.evaluation.permutation import holm, relabel
+from moot.evaluation.permutation import EXACT, holm, relabel
 from moot.protocols import MootError, Reply
 
 ONLY = {"utility": METRICS["utility"]}
@@ -198,6 +201,40 @@ def test_unpaired_labels_are_dealt_out_again() -> None:
     assert found.floor[0] == pytest.approx(
         np.quantile(np.abs(theirs.null_distribution), 0.95), rel=0.1
     )
+
+
+parts = st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=2, max_size=EXACT)
+
+
+@settings(max_examples=30, deadline=None)
+@given(pairs=parts, shuffle=st.randoms(use_true_random=False))
+def test_the_test_knows_neither_order_nor_sides(
+    pairs: list[tuple[float, float]], shuffle: random.Random
+) -> None:
+    def p(rows: list[tuple[float, float]]) -> float:
+        sides = np.array(rows).T[..., None, None]
+        one, two = (np.concatenate([x, np.ones_like(x)], axis=-1) for x in sides)
+        empty = np.zeros((0, 1, 2))
+        found = relabel((one, two), (empty, empty))
+        assert 0 < found.p[0] <= 1
+        assert found.floor[0] >= 0
+        return float(found.p[0])
+
+    first = p(pairs)
+    assert p([(b, a) for a, b in pairs]) == pytest.approx(first)
+    shuffle.shuffle(pairs)
+    assert p(pairs) == pytest.approx(first)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holms_values_are_larger_in_the_same_order_and_at_most_bonferronis(ps: list[float]) -> None:
+    adjusted = holm(ps)
+    for p, a in zip(ps, adjusted, strict=True):
+        assert p <= a <= min(len(ps) * p, 1) + 1e-12
+    for (p, a), (q, b) in itertools.combinations(zip(ps, adjusted, strict=True), 2):
+        assert a <= b or p >= q
+        assert b <= a or q >= p
 
 
 def test_holm() -> None:
