@@ -247,6 +247,13 @@ def test_any_text_is_an_id_where_they_are_not_narrowed() -> None:
     assert turn.error.legal.startswith("a tool of find_user_id_by_email, ")
 
 
+def test_tools_are_explained_where_there_is_room() -> None:
+    said = "cancel_pending_order(order_id, reason)"
+    assert f"- {said}: Cancel an order" in Environment(shop()).observe("desk").card
+    assert f"- {said}\n" in Environment(changed(explained=False)).observe("desk").card
+    assert said not in Environment(shop()).observe("customer").card
+
+
 def test_results_are_what_they_were_when_they_were_told() -> None:
     table = opened(shop(), "#W2004")
     first = table.step(use("get_order_details", order_id="#W2004"))

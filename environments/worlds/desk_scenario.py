@@ -63,6 +63,9 @@ class DeskScenario(Scenario):
     tools: list[str] = Field(
         default=list(TOOLS), description="What the desk works with.", validate_default=True
     )
+    explained: bool = Field(
+        default=True, description="Whether the desk is told what each tool does, beside its name."
+    )
     narrow: bool = Field(
         default=True,
         description="Ids in tool calls are those that the desk has come across; false: any text.",

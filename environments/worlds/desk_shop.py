@@ -116,6 +116,9 @@ class DeskGenerator(BaseModel):
         default=0.4, ge=0, le=1,
         description="Share of wishes whose customer does not know the number of the order.",
     )  # fmt: skip
+    explained: bool = Field(
+        default=False, description="Whether the desk is told what each tool does; longer prompts."
+    )
     deadline: int = Field(default=30, ge=1, description="Most messages, tool calls among them.")
 
     @model_validator(mode="after")
@@ -175,6 +178,7 @@ class DeskGenerator(BaseModel):
                 {"users": shop.users, "orders": shop.orders, "products": shop.products}
             ),
             tools=list(SHOP_TOOLS),
+            explained=self.explained,
             expected=[transfer] if human else [c for case in cases for c in case.calls or ()],
             roles={
                 "customer": DeskRole(
@@ -251,6 +255,8 @@ class _Shop:
 
     def _product(self, product_id: str, name: str) -> None:
         (one, firsts), (two, seconds) = THINGS[name].items()
+        # Four variants each: what the shop has must fit into a small model's context.
+        firsts, seconds = self._rng.sample(firsts, 2), self._rng.sample(seconds, 2)
         price = self._rng.randint(10, 60)
         variants: dict[str, Entry] = {}
         for a in firsts:

@@ -114,7 +114,8 @@ class SupportDesk:
         )
         if agent == self.desk:
             tools = "\n".join(
-                f"- {name}({', '.join(TOOLS[name].takes)}): {TOOLS[name].says}"
+                f"- {name}({', '.join(TOOLS[name].takes)})"
+                + (f": {TOOLS[name].says}" if self.scenario.explained else "")
                 for name in self.scenario.tools
             )
             return everyone, f"Policy:\n{role.policy}\nTools:\n{tools}"
@@ -193,7 +194,7 @@ class SupportDesk:
             self._transferred = call.tool == TRANSFER
             if tool.writes:
                 self._writes.append(call)
-        self._result = json.dumps(result, ensure_ascii=False)
+        self._result = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
         self._learn(self._result)
 
     def _learn(self, text: str) -> None:
