@@ -415,7 +415,8 @@ def test_what_cannot_be_drawn_is_said(fields: dict[str, Any], words: str) -> Non
 
 @pytest.mark.parametrize("desk", ["sensible", "oracle"])
 def test_a_good_desk_serves_everybody(desk: str) -> None:
-    episodes = [meet(s, "sensible", desk, n) for n, s in enumerate(drawn(40))]
+    cases = (*drawn(40), *drawn(10, wants=["cancel"], human=0.5))
+    episodes = [meet(s, "sensible", desk, n) for n, s in enumerate(cases)]
     assert all(e.outcome.completed for e in episodes)
     assert not any(e.outcome.results["tool_errors"] for e in episodes)
     assert {e.ended for e in episodes} == {Ended.AGREED, Ended.DONE}
