@@ -70,6 +70,8 @@ class Suite(BaseModel):
     """Names, or mappings with `scenario`; `all` is every scenario that ships."""
     agents: dict[str, str | dict[str, str]] = Field(min_length=1)
     """Name of a row -> who takes every seat, or seat or `*` -> agent spec; `own`: whom the scenario names."""
+    leave_out: dict[str, list[str]] = {}
+    """Name of an agent -> scenarios that it does not play (they would take it too long)."""
     seeds: list[int] = Field(default=[0], min_length=1)
     """Each is a run of its own; a row is all of them together."""
     episodes: Count = 20
@@ -86,6 +88,10 @@ class Suite(BaseModel):
                 raise ValueError(f"agents: {name!r}: want a name that can be a folder")
         for entry in self.scenarios:
             _one_of(entry.agents or [], self.agents, f"scenarios: {entry.scenario}: agents")
+        _one_of(list(self.leave_out), self.agents, "leave_out")
+        named = [entry.scenario for entry in self.scenarios]
+        for agent, scenarios in self.leave_out.items():
+            _one_of(scenarios, dict.fromkeys(named), f"leave_out.{agent}")
         _one_of([self.baseline] if self.baseline else [], self.agents, "baseline")
         plain = [m for m in self.metrics if not m.startswith(("result.", "utility."))]
         _one_of(plain, METRICS, "metrics")
@@ -242,6 +248,8 @@ class Evaluation:
             first = draw(drawable, self.suite.seeds[0], 0)
             for agent, chosen in self.suite.agents.items():
                 if entry.agents is not None and agent not in entry.agents:
+                    continue
+                if entry.scenario in self.suite.leave_out.get(agent, ()):
                     continue
                 try:
                     chosen_specs(first, _seating(chosen))

@@ -66,6 +66,14 @@ def test_a_suite_that_grows_plays_only_what_is_new(tmp_path: Path) -> None:
     assert len(fresh(SMALL | {"episodes": 7})) == 4 * 7, "another question, another run"
 
 
+def test_what_is_left_out_is_not_played(tmp_path: Path) -> None:
+    played = Evaluation({**SMALL, "leave_out": {"mixed": ["deal_or_no_deal"]}}, out=tmp_path / "s")
+    assert {(p.scenario, p.agent) for p in played.places} == {
+        ("deal_or_no_deal", "open"),
+        ("bargain", "open"),
+    }
+
+
 def test_the_core_suite_covers_every_shipped_scenario() -> None:
     suite, _ = load_suite("core")
     assert [e.scenario for e in suite.scenarios] == list(shipped())
@@ -83,6 +91,7 @@ def test_scripted_agents_finish_the_core_suite(tmp_path: Path) -> None:
     suite, _ = load_suite("core")
     data = suite.model_dump(mode="json") | {"episodes": 1, "baseline": None}
     data["agents"] = {k: v for k, v in data["agents"].items() if k != "nano"}
+    data["leave_out"] = {}
     for row in evaluate_suite(data, out=tmp_path / "core"):
         assert row.scores["broken_rate"].value == 0, (row.scenario, row.agent)
         assert row.scores["illegal_move_rate"].value == 0, (row.scenario, row.agent)
@@ -116,6 +125,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "episodes": ({"episodes": 0}, ">= 1"),
     "seeds": ({"seeds": [1, 1]}, "different"),
     "empty": ({"scenarios": []}, "at least 1"),
+    "left out": ({"leave_out": {"open": ["bargain"]}}, "leave_out.open"),
     "human": ({"agents": {"open": "human"}, "baseline": None}, "nobody sits"),
 }
 
