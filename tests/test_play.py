@@ -12,8 +12,8 @@ import pytest
 
 from moot.environments import Environment, Episode, fork, play, replay, said
 from moot.environments.load import draw, load_scenario
-from moot.protocols.schemas import Mood, legal_reply
 from moot.protocols import Act, Ended, MootError, Observation, Reply
+from moot.protocols.schemas import Mood, legal_reply
 
 SOURCES = {name: load_scenario(name) for name in ("deal_or_no_deal", "bargain", "task_market")}
 

@@ -30,7 +30,6 @@ from moot.environments import (
 from moot.environments import check as checking
 from moot.environments.check import check_environment
 from moot.environments.load import draw, load_scenario
-from moot.protocols.schemas import fits, forbidden, legal_reply, sample
 from moot.environments.worlds.item_division import ItemDivision, ItemScenario, ItemSpace
 from moot.environments.worlds.price_bargaining import (
     Limit,
@@ -43,6 +42,7 @@ from moot.environments.worlds.price_bargaining import (
 from moot.environments.worlds.task_allocation import TaskAllocation
 from moot.environments.worlds.task_scenario import TaskGenerator, TaskScenario
 from moot.protocols import Act, ContractError, Ended, MootError, Reply
+from moot.protocols.schemas import fits, forbidden, legal_reply, sample
 
 GOLDEN = Path(__file__).parent / "golden"
 
