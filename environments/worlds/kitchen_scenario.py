@@ -153,7 +153,7 @@ class KitchenGenerator(BaseModel):
     pots: int = Field(default=1, ge=1, le=3, description="How many pots.")
     tomatoes: bool = Field(default=False, description="Whether soups may want tomatoes.")
     hidden_menu: bool = Field(default=False, description="Only the first cook knows the menu.")
-    horizon: int = Field(default=90, ge=1, description="Steps until the kitchen closes.")
+    horizon: int = Field(default=60, ge=1, description="Steps until the kitchen closes.")
     stretch: int = Field(default=6, ge=1, le=20, description="Most steps decided on at a time.")
     talk: int = Field(default=1, ge=0, description="Rounds of talk before each joint move.")
     seats: tuple[str, str] = Field(default=("ann", "bob"), description="Names of the cooks.")
