@@ -103,6 +103,10 @@ def _seat(spec: Spec) -> Seat | _Words:
     if kind == "scripted":
         return _scripted(spec, name, options)
     if (kind == "nano" and not name) or (kind == "hf" and name):
+        if kind == "hf":
+            from .source import folder_of
+
+            folder_of(name)  # a missing folder is said before torch is loaded
         from .language import LanguageOptions
 
         if kind == "nano":

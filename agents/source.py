@@ -28,7 +28,8 @@ def folder_of(name: str) -> Path | None:
         beside = (
             [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
         )
-        raise MootError(f"no folder {name}; {did_you_mean(path.name, beside)}")
+        hint = did_you_mean(path.name, beside) if beside else "a hub id is OWNER/NAME"
+        raise MootError(f"no folder {name}; {hint}")
     return None
 
 

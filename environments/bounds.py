@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ..protocols import Content, ContractError, Ended, OfferSpace, Preferences
 from .environment import Environment
 from .episode import Episode
+from .scenario import COACH
 from .worlds import WORLDS
 
 
@@ -98,8 +99,9 @@ def _by_force(record: Episode, spaces: Sequence[OfferSpace]) -> None:
 
 def _as_ranked(record: Episode, spaces: Sequence[OfferSpace]) -> None:
     """The deal scores what its offer was ranked at."""
-    answered = record.messages[-1].in_reply_to if record.messages else None
-    offer = None if answered is None else record.messages[answered]
+    said = [m for m in record.messages if m.sender != COACH]
+    answered = said[-1].in_reply_to if said else None
+    offer = None if answered is None else said[answered]
     if record.ended is not Ended.AGREED or offer is None or not isinstance(offer.content, Content):
         return
     for (agent, scored), space in zip(record.outcome.utilities.items(), spaces, strict=True):

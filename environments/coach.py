@@ -52,7 +52,7 @@ def judged(
             return parsed
         reply = parsed
     if reply.act != Act.INFORM:
-        return wrong("illegal-act", repr(reply.act), "inform")
+        return wrong("illegal-act", repr(str(reply.act)), "inform")
     if reply.content is not None:
         return wrong("bad-content", "inform with content", "inform without content")
     if reply.to not in (None, coach.of):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from math import isinf
 from pathlib import Path
 
+from .agents.scripted.players import Scripted, unplayed
+from .agents.seats import KINDS
 from .environments import WORLDS, Episode, Scenario, replay
 from .environments.check import check_environment
 from .environments.load import draw, load_scenario
 from .environments.records import Run
 from .environments.transcripts import load_scenarios, load_transcripts
+from .protocols import MootError, did_you_mean
 
 Findings = tuple[list[str], str]
 
@@ -23,10 +26,26 @@ def check_scenario(name: str) -> Findings:
     except AssertionError as e:
         problems.append(str(e))
     scenario = draw(source, 0, 0)
+    problems += _unseated(scenario)
     return (
         problems,
         f"{name}: sound; {scenario.world} over {scenario.protocol.name}; {gains(scenario)}",
     )
+
+
+def _unseated(scenario: Scenario) -> list[str]:
+    """What is wrong with the agents that a scenario names; no model is loaded and no server asked."""
+    found: list[str] = []
+    for name, spec in scenario.agents.items():
+        kind, _, strategy = spec.partition("?")[0].partition(":")
+        try:
+            if kind == "scripted" and not Scripted(strategy).plays(scenario.world):
+                found.append(f"agents.{name}: {unplayed(strategy, scenario.world)}")
+            elif kind not in KINDS:
+                found.append(f"agents.{name}: unknown agent {spec!r}; {did_you_mean(kind, KINDS)}")
+        except MootError as wrong:
+            found.append(f"agents.{name}: {wrong}")
+    return found
 
 
 def gains(scenario: Scenario) -> str:

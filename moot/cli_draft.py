@@ -19,7 +19,9 @@ def generate(
         str | None, typer.Argument(help="What it is about. Without words the generator draws one.")
     ] = None,
     world: Annotated[str, typer.Option(help="One of `moot list environments`.")] = "item_division",
-    author: Annotated[str, typer.Option(help="Who writes it: any agent spec.")] = "nano",
+    author: Annotated[
+        str | None, typer.Option(help="Who writes it: any agent spec, such as hf:MODEL.")
+    ] = None,
     tries: Annotated[int, typer.Option(help="Most drafts.")] = 5,
     parameters: Annotated[
         list[str] | None,
@@ -38,6 +40,11 @@ def generate(
         draft, told, by = drawn(world, given, seed), f"{world}, drawn with seed {seed}", "generator"
     elif given:
         raise MootError("--set belongs to the generator: leave out the words, or --set")
+    elif author is None:
+        raise MootError(
+            "who shall write it? --author hf:MODEL or --author openai:MODEL@URL (the shipped model is too "
+            "small for that); without words the world's generator draws a scenario"
+        )
     else:
         draft, told, by = generate(words, world, author, tries=tries, seed=seed), words, author
     for reason in draft.refused:

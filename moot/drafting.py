@@ -67,9 +67,7 @@ class Draft(NamedTuple):
         return f"# {first}\n# drafted by {author}; {self.summary}\n{body}"
 
 
-def generate(
-    words: str, world: str, author: Spec = "nano", *, tries: int = 5, seed: int = 0
-) -> Draft:
+def generate(words: str, world: str, author: Spec, *, tries: int = 5, seed: int = 0) -> Draft:
     """Have `author` draft a scenario of `world` from words, until one passes every check.
 
     Raises `MootError` for an unknown world, an empty description, an author that fails, and when

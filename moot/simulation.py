@@ -16,6 +16,7 @@ from .agents.seats import Seat, Spec, seat_all
 from .environments import Environment, Episode, Scenario, Template, play
 from .environments.load import draw, load_scenario, roles_of
 from .environments.records import Run, default_path
+from .environments.scenario import COACH
 from .environments.transcripts import is_transcripts, load_scenarios
 from .protocols import MootError, did_you_mean
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from .finetune.bank import AdapterBank
 
 Source = Scenario | Template | Sequence[Scenario]
+
+LEARNED = ("item_division", "price_bargaining", "task_allocation")
+"""Worlds of which the shipped model has seen games."""
 
 
 class Simulation:
@@ -165,15 +169,22 @@ def sourced(
     return loaded.name, scenarios, {**plain, "data": str(data)}, len(scenarios)
 
 
+def usual(world: str) -> str:
+    """Who sits where nobody is named: the shipped model in the worlds that it has learned."""
+    return "nano" if world in LEARNED else "scripted:sensible"
+
+
 def chosen_specs(scenario: Scenario, given: Mapping[str, Spec]) -> dict[str, Spec]:
-    """Who sits where: `given`, then the scenario's own choice, then the shipped model."""
+    """Who sits where: `given`, then the scenario's own choice, then the `usual` agent."""
     roles = roles_of(scenario)
-    known = [*roles, *dict.fromkeys(r for r in roles.values() if r), "*"]
+    known = list(dict.fromkeys((*roles, *filter(None, roles.values()), "*")))
     for name in given:
         if name not in known:
             raise MootError(f"no seat {name!r} in {scenario.name}; {did_you_mean(name, known)}")
-    default: dict[str, Spec] = {"*": "nano", **scenario.agents}
+    default: dict[str, Spec] = {"*": usual(scenario.world), **scenario.agents}
     chosen = dict(given) if "*" in given else default | dict(given)
+    if COACH in roles and COACH not in chosen and "*" not in (*given, *scenario.agents):
+        raise MootError(f"nobody coaches; add --agents {COACH}=SPEC (scripted agents keep silent)")
     used = {_key_of(chosen, agent, role) for agent, role in roles.items()}
     return {name: spec for name, spec in chosen.items() if name in used}
 

@@ -209,7 +209,7 @@ class Conversation:
         if not fits:
             acts = ", ".join(dict.fromkeys(str(m.act) for m in moves))
             return ProtocolError(
-                kind="illegal-act", agent=agent, arrived=repr(act)[:200], legal=acts
+                kind="illegal-act", agent=agent, arrived=repr(str(act))[:200], legal=acts
             )
         legal = " or ".join(
             f"{m.act} without content"

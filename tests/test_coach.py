@@ -116,6 +116,19 @@ def test_a_run_seats_a_coach_and_reads_back(tmp_path: Any) -> None:
         assert again.line() == episode.line()
 
 
+def test_scripted_agents_coach_in_silence_and_a_coach_has_to_be_named(tmp_path: Any) -> None:
+    run = moot.simulate(CAMP, agents={"*": "scripted:open"}, episodes=5, out=tmp_path / "run")
+    for episode in run.episodes():
+        assert episode.ended is Ended.AGREED
+        assert {t.message.text for t in episode.turns if t.agent == "coach" and t.message} == {""}
+    with pytest.raises(MootError, match="nobody coaches; add --agents coach=SPEC"):
+        moot.simulate({**CAMP, "agents": {"ann": "nano", "bob": "nano"}}, episodes=1)
+
+
+def test_an_agreement_is_ranked_by_the_offer_and_not_by_a_whisper() -> None:
+    check_environment(camp(protocol={"name": "alternating_offers", "deadline": 12}), episodes=40)
+
+
 def test_a_coach_of_nobody_is_refused() -> None:
     with pytest.raises(MootError, match=r"coach.of: there is no seat 'bobb'; did you mean 'bob'"):
         camp(coach={"of": "bobb"})

@@ -124,5 +124,7 @@ def test_the_command_draws_writes_and_never_overwrites(tmp_path: Path) -> None:
     again = run.invoke(app, asked)
     assert isinstance(again.exception, MootError)
     assert "is there already" in str(again.exception)
+    nobody = run.invoke(app, ["generate", "two neighbours"])
+    assert "who shall write it?" in str(nobody.exception)
     wrong = run.invoke(app, ["generate", "--set", "totl=3"])
     assert "did you mean 'total'?" in str(wrong.exception)

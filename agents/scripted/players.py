@@ -65,7 +65,10 @@ class Scripted:
         return self._tactics is not None and (players is None or world in RANKED)
 
     def reply(self, observation: Observation) -> Reply:
-        """The move for this observation. Raises `MootError` in a world that it does not play."""
+        """The move for this observation; as a coach, silence. Raises `MootError` in a world that it does
+        not play."""
+        if observation.about.role == "coach":
+            return Reply.said(Act.INFORM, None, None, "")
         players = PLAYERS.get(observation.about.world)
         if players is not None and self.name in players:
             return players[self.name](observation, observation.rng("scripted"))
