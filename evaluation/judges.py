@@ -91,11 +91,6 @@ def judged(
     `judges`: name -> spec; the episodes are held in memory, to be shown to each. Raises `MootError` for a
     spec that names nothing.
     """
-    for name, spec in judges.items():
-        if str(spec).startswith("scripted:") and spec != "scripted:random":
-            raise MootError(
-                f"judge {name!r}: scripted agents cannot judge (but scripted:random); use a language model"
-            )
     schema = _schema({d.name: _integer(d.low, d.high) for d in rubric.dimensions})
     held = list(episodes)
     for name, pool in _pools(judges, opener).items():

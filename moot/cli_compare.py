@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from .protocols import MootError, did_you_mean
-from .terminal import COLUMNS, Json, app, err, out, seat_pairs
+from .terminal import COLUMNS, Json, app, err, out, seat_pairs, tell
 
 Metrics = Annotated[
     list[str] | None,
@@ -37,7 +36,7 @@ def compare(
     one, two = shortest([run_a, run_b])
     found = compared(run_a, run_b, names=(one, two), metrics=metrics or METRICS)
     if as_json:
-        print(json.dumps(found.data(), ensure_ascii=False))
+        tell(found.data())
         return
     out.print(comparison_table(found))
     for line in found.words():
@@ -79,7 +78,7 @@ def crossplay(
     _watched(((f"{i} - {j}", e) for (i, j), e in tournament), tournament.wanted, tournament.folder)
     found = tournament.result()
     if as_json:
-        print(json.dumps({"folder": str(tournament.folder), **found.data()}, ensure_ascii=False))
+        tell({"folder": str(tournament.folder), **found.data()})
         return
     out.print(cross_table(found))
     for line in found.words():
@@ -112,7 +111,7 @@ def evaluate(
     _watched(playing, evaluation.wanted, evaluation.folder)
     rows = evaluation.rows
     if as_json:
-        print(json.dumps(evaluation.data(rows), ensure_ascii=False))
+        tell(evaluation.data(rows))
         return
     cells = {(r.scenario, r.agent): (r.scores, r.against) for r in rows}
     out.print(suite_table(cells, asked.metrics, asked.baseline))
@@ -161,7 +160,7 @@ def value(
                 found.append(one)
                 progress.update(task, completed=one.turn + 1, refresh=False)
     if as_json:
-        print(json.dumps([v.data() for v in found], ensure_ascii=False))
+        tell([v.data() for v in found])
         return
     if not found:
         raise MootError("no message here can be changed so; leave out --silence", usage=False)
@@ -216,7 +215,7 @@ def efficiency(
     _watched(economy, economy.wanted, economy.folder)
     found = economy.result()
     if as_json:
-        print(json.dumps(economy.data(found), ensure_ascii=False))
+        tell(economy.data(found))
         return
     out.print(efficiency_table(found, metric))
     path = shlex.quote(str(economy.folder / "talk"))
@@ -257,9 +256,12 @@ def judge(
     if as_json:
         agreed = agreement(found, asked)
         told = {"verdicts": [v.data() for v in found], "alpha": agreed, "rubric": rubric}
-        print(json.dumps(told, ensure_ascii=False))
+        tell(told)
         return
     out.print(judge_table(found, asked))
+    reasons = dict.fromkeys(v.why for v in found if v.marks is None)
+    for why in list(reasons)[:3]:
+        out.print(Text(f"unscored: {why}", style="dim"), soft_wrap=True)
 
 
 @app.command()
