@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, cast
 
 from ..environments import WORLDS, Drawing, Episode, Solution, Turn, replay, said
+from ..environments.scenario import COACH
 from ..protocols import Act, Message, Reply
+from .written import written
 
 MOST_POINTS = 41
 """Of a frontier that a page draws; a longer one is thinned."""
@@ -67,9 +70,13 @@ def dialogue(episode: Episode, solution: Solution | None, *, pictures: bool = Fa
         "turns": turns,
     }
     if solution is not None:
-        data["best"] = solution.max_joint
+        data["best"] = solution.max_joint if isfinite(solution.max_joint) else None
         if len(seats) == 2:
             data |= {"none": none, "frontier": frontier(solution), "nash": nash_point(solution)}
+    coach = scenario.coach
+    if coach is not None:
+        spec = episode.seats.get(COACH, "")
+        data["coach"] = {"name": COACH, "of": coach.of, "brief": coach.brief, "spec": spec}
     turning = swing(turns)
     if turning is not None:
         data["swing"], data["swung"] = turning
@@ -79,15 +86,17 @@ def dialogue(episode: Episode, solution: Solution | None, *, pictures: bool = Fa
 
 
 def plain(value: object) -> Any:
-    """Data that JSON can hold; what it cannot is written as words."""
-    return json.loads(json.dumps(value, default=str))
+    """Data that JSON can hold: None for what is not known, words for what else it cannot hold."""
+    return json.loads(written(value, default=str))
 
 
 def frontier(solution: Solution) -> list[list[float]]:
-    """Points of a two-seat frontier, ascending in the first; the two ends of its line for `transfer`."""
+    """Points of a two-seat frontier, ascending in the first; the two ends of its line for `transfer`.
+    Empty where the best is not known."""
     if solution.transfer:
         (one, two), most = solution.disagreement, solution.max_joint
-        return [[one, most - one], [most - two, two]] if most > one + two + EPS else []
+        there = isfinite(most) and most > one + two + EPS
+        return [[one, most - one], [most - two, two]] if there else []
     points = [list(p) for p in solution.frontier]
     if len(points) <= MOST_POINTS:
         return points
@@ -96,11 +105,11 @@ def frontier(solution: Solution) -> list[list[float]]:
 
 
 def nash_point(solution: Solution) -> list[float] | None:
-    """Where the product of gains is largest (Nash 1950); None where not everybody can gain."""
+    """Where the product of gains is largest (Nash 1950); None where not all can gain, or nobody knows."""
     none = solution.disagreement
     if solution.transfer:
         share = (solution.max_joint - sum(none)) / len(none)
-        return [d + share for d in none] if share > EPS else None
+        return [d + share for d in none] if isfinite(share) and share > EPS else None
     best = max(solution.frontier, key=solution.nash, default=None)
     return None if best is None or solution.nash(best) <= EPS else list(best)
 

@@ -8,7 +8,6 @@ one of a thousand. Compressed pages (zlib, base64) are about a tenth of the run'
 from __future__ import annotations
 
 import base64
-import json
 import math
 import zlib
 from collections import Counter
@@ -19,6 +18,7 @@ from ..environments import Episode, Solution
 from .dialogue import Data, dialogue, draws, frontier, nash_point
 from .metrics import METRICS, Seen
 from .scores import Score, Scores
+from .written import written
 
 PAGE = 64
 """Dialogues in a page."""
@@ -118,7 +118,7 @@ class Gathered:
         self._points[tuple(map(_rounded, seen.utilities))] += 1
         if solution is not None and len(self._frontiers) < MOST_FRONTIERS:
             line = {"line": frontier(solution), "nash": nash_point(solution)}
-            self._frontiers.setdefault(json.dumps(line), line)
+            self._frontiers.setdefault(written(line), line)
 
     @property
     def pages(self) -> int:
@@ -221,7 +221,7 @@ def told(score: Score) -> Data:
 
 def packed(value: object) -> str:
     """Base64 of zlib of JSON. The JSON is ASCII: half a surrogate pair survives as its escape."""
-    text = json.dumps(value, separators=(",", ":"))
+    text = written(value, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode("ascii"), 6)).decode("ascii")
 
 

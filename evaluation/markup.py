@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from .written import written
 
 PAGE = Path(__file__).parent / "page"
 REPORT = ("dom.js", "store.js", "charts.js", "overview.js", "dialogues.js", "main.js")
@@ -70,7 +71,7 @@ def policy(style: str, script: str, *, live: bool = False) -> str:
 
 def quoted(value: object) -> str:
     """JSON that may stand within a script element: ASCII, and nothing in it that HTML could read."""
-    text = json.dumps(value, separators=(",", ":"))
+    text = written(value, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

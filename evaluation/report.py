@@ -1,6 +1,6 @@
 """One page to look at: what was played, what it came to, and every dialogue. It opens without a network.
 
-The page is one HTML file. Its charts are plain SVG drawn by some 260 lines of its own, and not by a
+The page is one HTML file. Its charts are plain SVG drawn by some 280 lines of its own, and not by a
 bundled library: plotly.js weighs 4.5 MB in every report and writes inline styles, uPlot draws lines alone.
 So a page without dialogues has about 75 KB, prints, follows the reader's colours, and can be held to a
 policy under which no script but its own runs, by hash, and no text is ever read as HTML (trusted types).

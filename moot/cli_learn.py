@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from .protocols import MootError
-from .terminal import COLUMNS, Json, app, err, out
+from .terminal import COLUMNS, Json, app, err, out, tell
 
 
 @app.command()
@@ -60,7 +59,7 @@ def finetune(
     document = {"run": str(job.folder), **data(results)}
     job.finish(document)
     if as_json:
-        print(json.dumps(document, ensure_ascii=False))
+        tell(document)
         return
     out.print(table(results))
     for line in comparisons(results):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shlex
 import sys
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from .environments import WORLDS, Episode
 from .protocols import MootError
-from .terminal import Json, app, err, notice, out
+from .terminal import Json, app, err, notice, out, tell
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -35,7 +34,7 @@ def report(
         path = write(runs, out_file)
     size = path.stat().st_size
     if as_json:
-        print(json.dumps({"report": str(path), "bytes": size}))
+        tell({"report": str(path), "bytes": size})
         return
     out.print(Text(f"The report lies in {path} ({size / 1e6:.1f} MB); open it in a browser."))
 

@@ -24,6 +24,7 @@ from .environments.load import draw, load_scenario
 from .environments.records import Run
 from .evaluation.efficiency import ORACLE, SILENT, Arm, efficiency
 from .evaluation.metrics import chosen, described
+from .evaluation.written import written
 from .protocols import PROTOCOLS, MootError
 from .simulation import Simulation, chosen_specs, open_adapters
 from .tournament import finished, started
@@ -120,7 +121,7 @@ class Economy:
         )
         if not found:
             raise MootError(f"no episode of {self.name} says anything of {self.metric.name}")
-        text = json.dumps(self.data(found), indent=2)
+        text = written(self.data(found), indent=2)
         (self.folder / RESULT).write_text(text + "\n", encoding="utf-8")
         return found
 

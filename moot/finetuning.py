@@ -30,6 +30,7 @@ from .agents.load import Loaded, load
 from .agents.seats import NANO
 from .environments.journal import failed
 from .environments.records import default_path, versions
+from .evaluation.written import written
 from .finetune.aggregation import moves_base
 from .finetune.bank import AdapterBank
 from .finetune.checkpoint import Checkpoints
@@ -262,7 +263,7 @@ class Finetuning:
 
     def finish(self, document: Mapping[str, Any]) -> None:
         """Write `result.json`."""
-        _write(self.folder / RESULT, json.dumps(document, indent=2) + "\n")
+        _write(self.folder / RESULT, written(document, indent=2) + "\n")
 
     def export(
         self, client: str, folder: str | Path, *, variant: str = "federated", merge: bool = False

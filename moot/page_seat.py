@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from .environments import Episode
 from .evaluation.markup import PLAY, assembled
+from .evaluation.written import written
 from .local import Local, LocalAnswer
 from .protocols import Message, Observation, Offer, Reply, Ticket
 
@@ -98,7 +99,7 @@ class PageSeat(Local):
                 return None
             self._fetched = self._version
             self._lock.notify_all()
-            return json.dumps({"version": self._version, **self._state})
+            return written({"version": self._version, **self._state})
 
     def reply(self, posted: object) -> bool:
         """Take a reply; whether it answers the question that is open. Raises `ValueError` for no reply."""

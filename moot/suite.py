@@ -26,6 +26,7 @@ from .environments.load import draw, read_yaml, shipped
 from .environments.mistakes import checked
 from .environments.records import Run
 from .evaluation import METRICS, Comparison, Scores, compare, score
+from .evaluation.written import written
 from .protocols import MootError, did_you_mean
 from .simulation import Simulation, chosen_specs, open_adapters, sourced
 from .tournament import finished
@@ -219,7 +220,7 @@ class Evaluation:
                 names = (agent, self.suite.baseline or "")
                 base = compare(_episodes(runs), _episodes(mine), names=names) if mine else None
             found.append(Row(scenario, agent, runs, score(_episodes(runs)), base))
-        text = json.dumps(self.data(found), indent=1, ensure_ascii=False)
+        text = written(self.data(found), indent=1, ensure_ascii=False)
         (self.folder / RESULT).write_text(text + "\n", encoding="utf-8")
         return found
 

@@ -50,6 +50,13 @@ def fail(words: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
+def tell(document: object) -> None:
+    """The one JSON document of `--json`."""
+    from .evaluation.written import written
+
+    print(written(document, ensure_ascii=False))
+
+
 def notice(text: str) -> None:
     """Something to know, on stderr."""
     if text:

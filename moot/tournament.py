@@ -23,6 +23,7 @@ from .environments.load import draw
 from .environments.records import HEADER as RUN
 from .environments.records import Run
 from .evaluation.cross import Cell, Cross, crossed
+from .evaluation.written import written
 from .protocols import MootError
 from .simulation import Simulation, open_adapters, sourced
 
@@ -119,9 +120,7 @@ class Tournament:
         there = [c for c in self.cells if (self.cell(c) / "run.json").exists()]
         played = {c: Run.open(self.cell(c)).episodes() for c in there}
         found = crossed(self.agents, played, self._first)
-        (self.folder / RESULT).write_text(
-            json.dumps(found.data(), indent=2) + "\n", encoding="utf-8"
-        )
+        (self.folder / RESULT).write_text(written(found.data(), indent=2) + "\n", encoding="utf-8")
         return found
 
     def _first(self, episode: Episode) -> list[str]:

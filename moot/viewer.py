@@ -9,7 +9,6 @@ It answers this machine alone (`local.py`). Left out: writing anything.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from .evaluation.markup import shell
 from .evaluation.report import document, gathered
 from .evaluation.sources import sources
+from .evaluation.written import written
 from .local import Local, LocalAnswer
 from .protocols import MootError
 
@@ -47,7 +47,7 @@ class Viewer(Local):
             if version == have:
                 return None
             runs = gathered(self.sources)
-            return json.dumps(
+            return written(
                 {
                     "version": version,
                     "report": document(self.sources, live=True),

@@ -11,6 +11,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
@@ -281,6 +282,89 @@ def test_nobodys_text_is_executed(
     tab.fill("#search", ATTACKS[0])
     expect(tab.locator("#count")).to_contain_text("1 of 4")
     assert tab.title() == title != "pwned"
+
+
+def balls(offers: list[int], coach: bool = False) -> Episode:
+    """Ten balls, each worth 1 to both; every offer is how many its sender takes, the last is accepted."""
+    fields: dict[str, Any] = {
+        "world": "item_division",
+        "protocol": {"name": "alternating_offers", "deadline": 30},
+        "items": {"ball": 10},
+        "roles": {"ann": {"values": {"ball": 1}}, "bob": {"values": {"ball": 1}}},
+    }
+    if coach:
+        fields["coach"] = {"of": "bob", "brief": "See that they agree."}
+    table = Environment(WORLDS["item_division"].Scenario.model_validate(fields))
+    for reply in [*({"take": {"ball": n}} for n in offers), None]:
+        if table.speaker == "coach":
+            table.step(Reply(act="inform", text="Be bold."))
+        if reply is None:
+            table.step(Reply(act="accept-proposal"))
+        else:
+            table.step(Reply(act="propose", content=reply))
+    return table.episode()
+
+
+def shown(tab: Page, folder: Path, *episodes: Episode) -> None:
+    """The report of these episodes, open at the first dialogue with its private values."""
+    path = folder / "run"
+    with Run.create(
+        path, name="x", source={}, agents={"*": "x"}, seed=0, episodes=len(episodes)
+    ) as run:
+        for episode in episodes:
+            run.append(episode)
+    visit(tab, report([path], folder / "report.html"), "#d/0/0")
+    expect(tab.locator(".talk h2")).to_be_visible()
+    tab.keyboard.press("p")
+
+
+CENTRES = """() => {
+  const middle = (node) => { const b = node.getBBox(); return [b.x + b.width / 2, b.y + b.height / 2]; };
+  const star = document.querySelector("path.star").getAttribute("d").match(/-?[\\d.]+/g).map(Number);
+  const axis = (i) => star.filter((_, k) => k % 2 === i).reduce((a, b) => a + b) / 10;
+  return { tokens: [...document.querySelectorAll("circle.token")].map(middle), star: [axis(0), axis(1)] };
+}"""
+
+
+def test_equal_offers_and_the_star_stand_at_their_value(tab: Page, tmp_path: Path) -> None:
+    shown(tab, tmp_path, balls([9, 7, 9, 7, 9, 1, 9]))
+    found = tab.evaluate(CENTRES)
+    (x1, y1), (x2, y2) = found["tokens"]  # to ann and bob: 9 and 1, 3 and 7
+    also = tab.locator("svg text.also")
+    assert also.evaluate_all("nodes => nodes.map(n => n.textContent)") == ["3, 5, 6, 7", "4"]
+    assert found["star"] == pytest.approx([x1, y1], abs=1)
+    assert x2 < x1 - 30
+    assert y2 < y1 - 30
+
+
+def test_a_coach_has_a_colour_a_card_and_whispers(tab: Page, tmp_path: Path) -> None:
+    shown(tab, tmp_path, balls([6, 5], coach=True))
+    expect(tab.locator("#coach")).to_contain_text("coachof bob")
+    expect(tab.locator("#coach")).to_contain_text("See that they agree.")
+    whisper = tab.locator(".turn.whisper")
+    expect(whisper).to_have_count(1)
+    expect(whisper).to_contain_text("whispers to bob")
+    expect(whisper).to_contain_text("Be bold.")
+    expect(whisper).to_have_class(re.compile("second"))
+    tones = tab.locator(".turn .dot").evaluate_all(
+        "dots => [...new Set(dots.map(d => getComputedStyle(d).backgroundColor))]"
+    )
+    assert len(tones) == 3
+
+
+def test_an_unknown_best_a_map_and_what_is_deep_are_shown(tab: Page, tmp_path: Path) -> None:
+    for name in ("kitchen", "prisoners"):
+        simulate(name, agents={"*": "scripted:random"}, episodes=1, out=tmp_path / name)
+    file = report([tmp_path / "kitchen", tmp_path / "prisoners"], tmp_path / "report.html")
+    visit(tab, file, "#d/0/0")
+    expect(tab.locator(".close")).to_contain_text("together is not known")
+    assert tab.locator("pre.map").inner_text() == "XXPXX\nO  2O\nX1  X\nXDXSX"
+    visit(tab, file, "#d/1/0")
+    expect(tab.locator(".close")).to_contain_text("at most 6 points")
+    fold = tab.locator("details.fold", has_text="points")
+    expect(fold.locator(".inner").first).to_be_hidden()
+    fold.locator("summary").first.click()
+    expect(fold.locator(".inner").first).to_contain_text("defect")
 
 
 def test_a_script_that_gets_into_the_page_does_not_run(browser: Browser, tmp_path: Path) -> None:

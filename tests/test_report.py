@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import io
 import json
+import math
 import re
 import sys
 import threading
@@ -31,8 +32,10 @@ from moot.evaluation.report import document, page, report
 from moot.evaluation.sources import Source, sources
 from moot.evaluation.training import training
 from moot.evaluation.words import summary
+from moot.evaluation.written import known, written
 from moot.page_seat import PageSeat, canonical
 from moot.protocols import MootError, Reply
+from moot.terminal import tell
 from moot.tournament import crossplay
 from moot.viewer import Viewer
 
@@ -119,6 +122,39 @@ def test_the_frontier_of_payments_is_a_line_with_the_even_split_on_it() -> None:
     nothing = paid.model_copy(update={"max_joint": 1})
     assert frontier(nothing) == []
     assert nash_point(nothing) is None
+
+
+def test_what_nobody_knows_is_null_and_never_a_bare_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    talk = haggle({"ball": 3}, ACCEPT)
+    for paid in (True, False):
+        unknown = Solution(
+            disagreement=(0, 0), frontier=(), transfer=paid, max_joint=math.inf, max_nash=math.inf
+        )
+        data = dialogue(talk, unknown)
+        assert (data["best"], data["frontier"], data["nash"]) == (None, [], None)
+    value = {"a": [math.inf, (1.5, math.nan)], "b": {"c": -math.inf}, "d": "NaN"}
+    want = {"a": [None, [1.5, None]], "b": {"c": None}, "d": "NaN"}
+    assert known(value) == want
+    for text in (written(value), written(value, indent=1, ensure_ascii=False), quoted(value)):
+        assert json.loads(text, parse_constant=pytest.fail) == want
+    assert unpacked(packed(value)) == want
+    tell(value)
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == want
+
+
+def test_a_coach_is_told_apart_from_the_seats() -> None:
+    scenario = haggle(LEAVE).scenario
+    coach = {"coach": {"of": "bob", "brief": "Be brief."}}
+    table = Environment(type(scenario).model_validate({**scenario.model_dump(), **coach}))
+    for reply in (Reply(act="inform"), Reply(act="inform", text="Ask for all."), LEAVE):
+        table.step(reply)
+    data = dialogue(table.episode(), None)
+    assert [s["name"] for s in data["seats"]] == ["ann", "bob"]
+    assert data["coach"] == {"name": "coach", "of": "bob", "brief": "Be brief.", "spec": ""}
+    assert [t["agent"] for t in data["turns"]] == ["ann", "coach", "bob"]
+    assert "coach" not in dialogue(haggle(LEAVE), None)
 
 
 def test_a_long_frontier_is_thinned_and_keeps_its_ends() -> None:

@@ -167,6 +167,11 @@ function lines({ title, note, series, xLabel, yLabel, zero = false, percentY = f
   };
 }
 
+function star(x, y, r) {
+  const corners = Array.from({ length: 10 }, (_, i) => [i * Math.PI / 5, i % 2 ? r * 0.45 : r]);
+  return `M${corners.map(([turn, far]) => `${x + far * Math.sin(turn)},${y - far * Math.cos(turn)}`).join("L")}Z`;
+}
+
 const diamond = (x, y, r) => `M${x},${y - r}L${x + r},${y}L${x},${y + r}L${x - r},${y}Z`;
 
 function limits(f, frontiers) {
@@ -222,7 +227,7 @@ function dance(d) {
   const y = span([...offers.map((o) => o.y), ...edges.map((p) => p[1])], { room: 0.08 });
   return {
     title: "The offers",
-    note: "Numbered in the order in which they were made; the star is where it ended.",
+    note: "Numbered in the order in which they were made; equal offers share a place. The star is where it ended.",
     keys: [names.map((n, i) => key(i, `by ${n}`)), h("span", null, "— Pareto frontier"), d.nash ? h("span", null, "◇ Nash point") : null],
     draw(width) {
       const f = frame(Math.min(width, 560), { x, y, xLabel: `points of ${names[0]}`, yLabel: `points of ${names[1]}`, height: 280 });
@@ -231,15 +236,23 @@ function dance(d) {
         const path = offers.filter((o) => o.by === by);
         f.svg.append(s("polyline", { class: `thin stroke ${colour(by)}`, points: path.map((o) => `${f.X(o.x)},${f.Y(o.y)}`).join(" ") }));
       }
-      const seen = new Map();
+      if (ended) f.svg.append(s("path", { class: "star", d: star(f.X(ended[0]), f.Y(ended[1]), 19), ...says(`where it ended\n${names[0]} ${short(ended[0])}, ${names[1]} ${short(ended[1])}`) }));
+      const places = new Map();
       offers.forEach((o, i) => {
-        const place = `${o.x},${o.y}`, before = seen.get(place) || 0;
-        seen.set(place, before + 1);
-        const cx = f.X(o.x) + before * 15, cy = f.Y(o.y);
-        f.svg.append(s("g", { class: `pick ${colour(o.by)}`, click: () => reader.turn(o.turn), ...says(`offer ${i + 1} by ${names[o.by]}\n${names[0]} ${short(o.x)}, ${names[1]} ${short(o.y)}`) },
-          s("circle", { class: "token stroke", cx, cy, r: 8.5 }), s("text", { class: "strong", x: cx, y: cy + 4, "text-anchor": "middle" }, String(i + 1))));
+        const place = `${o.x},${o.y}`;
+        places.set(place, [...(places.get(place) || []), { ...o, number: i + 1 }]);
       });
-      if (ended) f.svg.append(s("text", { class: "strong star", x: f.X(ended[0]), y: f.Y(ended[1]) - 11, "text-anchor": "middle" }, "★"));
+      // Equal offers share one token; the numbers of the later ones stand beside it.
+      const pick = (o) => ({ class: `pick ${colour(o.by)}`, click: () => reader.turn(o.turn), ...says(`offer ${o.number} by ${names[o.by]}\n${names[0]} ${short(o.x)}, ${names[1]} ${short(o.y)}`) });
+      for (const [first, ...more] of places.values()) {
+        const cx = f.X(first.x), cy = f.Y(first.y);
+        f.svg.append(s("g", pick(first), s("circle", { class: "token stroke", cx, cy, r: 8.5 }), s("text", { class: "strong", x: cx, y: cy + 4, "text-anchor": "middle" }, String(first.number))));
+        if (!more.length) continue;
+        const named = more.length > 6 ? [...more.slice(0, 4), null, ...more.slice(-2)] : more;
+        const left = cx > (f.left + f.right) / 2;
+        f.svg.append(s("text", { class: "also", x: cx + (left ? -13 : 13), y: cy - 9, "text-anchor": left ? "end" : "start" },
+          named.map((o, i) => (o === null ? ", …" : [i ? ", " : null, s("tspan", pick(o), String(o.number))]))));
+      }
       return f.svg;
     },
   };

@@ -172,24 +172,28 @@ const reader = {
         d.swing !== undefined && h("button", { type: "button", id: "swing", title: "Where most was won or lost", click: () => this.turn(d.swing) }, "Turning point", h("kbd", null, "m")),
         h("button", { type: "button", id: "values", "aria-pressed": pressed(this.values), click: () => this.toggle() }, "Private values", h("kbd", null, "p"))),
       d.brief && h("p", { class: "dim" }, words(d.brief)),
-      Object.keys(d.public).length ? typed(d.public) : null,
+      Object.keys(d.public).length ? card(d.public) : null,
       h("div", { class: "seats" }, d.seats.map((a, i) => h("div", { class: "seat" },
         h("div", { class: "name" }, dot(i), words(a.name), a.role && a.role !== a.name && h("span", { class: "role" }, words(a.role)), h("span", { class: "points" }, a.points === null ? "not on record" : `${short(a.points)} point${a.points === 1 ? "" : "s"}`)),
         a.spec && h("div", { class: "dim small" }, words(a.spec)),
-        this.values && [a.brief && h("p", { class: "small" }, words(a.brief)), typed(a.private)]))),
+        this.values && [a.brief && h("p", { class: "small" }, words(a.brief)), card(a.private)])),
+        d.coach && h("div", { class: "seat", id: "coach" },
+          h("div", { class: "name" }, dot(COACH), words(d.coach.name), h("span", { class: "role" }, words(`of ${d.coach.of}`))),
+          d.coach.spec && h("div", { class: "dim small" }, words(d.coach.spec)),
+          d.coach.brief && h("p", { class: "small" }, words(d.coach.brief)))),
       chart && figure(chart),
       pictures && h("div", { class: "scene", id: "scene" }),
-      h("ol", { class: "turns" }, d.turns.map((t, i) => [this.said(t, i, two && seat(t.agent) === 1, seat), (t.told || []).map((n) => this.notice(n))])),
+      h("ol", { class: "turns" }, d.turns.map((t, i) => [this.said(t, i, two && seat(t.agent === d.coach?.name ? d.coach.of : t.agent) === 1, seat), (t.told || []).map((n) => this.notice(n))])),
       h("div", { class: "close" },
-        d.deal && [h("h3", null, "What they settled on"), typed(d.deal)],
+        d.deal && [h("h3", null, "What they settled on"), card(d.deal)],
         Object.keys(d.results).length ? typed(d.results) : null,
         d.why && h("p", { class: "lost" }, words(d.why)),
-        d.best !== undefined && h("p", { class: "dim" }, `Together they could have had at most ${short(d.best)} points.`))));
+        d.best !== undefined && h("p", { class: "dim" }, d.best === null ? "The most that they could have had together is not known." : `Together they could have had at most ${short(d.best)} points.`))));
     this.scene();
   },
 
   said(t, i, second, seat) {
-    const wrong = t.error || t.broken;
+    const wrong = t.error || t.broken, coach = this.told.coach, whisper = t.agent === coach?.name;
     const facts = [
       t.tokens !== undefined && `${t.tokens} tokens`,
       t.prompt !== undefined && `${t.prompt} in the prompt`,
@@ -199,15 +203,15 @@ const reader = {
       this.values && t.worth && `worth ${Object.entries(t.worth).map(([a, w]) => `${short(w)} to ${a}`).join(", ")}`,
     ].filter(Boolean);
     const swung = (kind, say) => t[kind] && h("span", { class: kind }, words(say(t[kind].seat, short(t[kind].points))));
-    return h("li", { class: `turn${second ? " second" : ""}`, id: `turn-${i}`, click: () => this.turn(i, false) },
-      h("div", { class: "who" }, dot(Math.max(0, seat(t.agent))), h("b", null, words(t.agent)),
-        t.act && h("span", { class: "act" }, t.act.replaceAll("-", " ")),
-        t.to && h("span", null, words(t.to.length ? `to ${t.to.join(", ")} only` : "sealed"))),
+    return h("li", { class: `turn${second ? " second" : ""}${whisper ? " whisper" : ""}`, id: `turn-${i}`, click: () => this.turn(i, false) },
+      h("div", { class: "who" }, dot(whisper ? COACH : Math.max(0, seat(t.agent))), h("b", null, words(t.agent)),
+        t.act && h("span", { class: "act" }, whisper ? words(`whispers to ${coach.of}`) : t.act.replaceAll("-", " ")),
+        t.to && !whisper && h("span", null, words(t.to.length ? `to ${t.to.join(", ")} only` : "sealed"))),
       h("div", { class: `bubble${wrong ? " wrong" : ""}` },
         t.thought && h("p", { class: "thought" }, words(t.thought)),
         t.content && typed(t.content),
         t.text && h("p", null, words(t.text)),
-        !t.content && !t.text && !wrong && !t.thought && h("p", { class: "dim" }, "(no words)"),
+        !t.content && !t.text && !wrong && !t.thought && h("p", { class: "dim" }, whisper ? "(no advice)" : "(no words)"),
         t.error && [
           h("span", { class: "label" }, `Illegal reply: ${t.error.kind.replaceAll("-", " ")}`),
           h("p", null, words(t.error.arrived)),

@@ -44,32 +44,50 @@ const short = (value) => (value === null || value === undefined ? "–" : plainl
 
 const percent = (value) => `${short(Math.round(value * 1000) / 10)} %`;
 const plural = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
-const colour = (i) => `k${i % 8}`;
+const colour = (i) => (i === COACH ? "coach" : `k${i % 8}`);
+const COACH = -2; // whose colour no seat has
 const dot = (i) => h("span", { class: `dot ${colour(i)}` });
 
 // A value as a phrase: book 1, hat 0.
 function phrase(value) {
   if (Array.isArray(value)) return value.map(phrase).join(", ") || "none";
   if (value && typeof value === "object") return Object.entries(value).map(([k, v]) => `${k} ${phrase(v)}`).join(", ");
+  if (value === null || value === undefined) return "–";
   if (typeof value === "number") return short(value);
   return String(value);
 }
 
 // A typed content: each field's name, then a chip for each of its parts.
-function typed(content) {
-  const parts = [];
+const typed = (content) => h("div", { class: "pairs" }, Object.entries(content).map(([name, value]) => [called(name), chips(value)]));
+const called = (name) => h("span", { class: "of" }, words(name.replaceAll("_", " ")));
+
+function chips(value) {
+  const chip = (text, v) => h("span", { class: v === 0 ? "pair none" : "pair" }, words(text));
+  const found = Array.isArray(value) ? value.map((v) => chip(phrase(v)))
+    : value && typeof value === "object" ? Object.entries(value).map(([k, v]) => chip(`${k} ${phrase(v)}`, v)) : [chip(phrase(value))];
+  return found.length ? found : h("span", { class: "pair none" }, "none");
+}
+
+// What is on a card, which may be deep: flat values as chips, a level more as lines, maps as they are, the rest folded.
+function card(content, inner = 0) {
+  const flat = [], below = [], open = inner > 1;
   for (const [name, value] of Object.entries(content)) {
-    parts.push(h("span", { class: "of" }, words(name.replaceAll("_", " "))));
-    const entries = Array.isArray(value)
-      ? value.map((v) => [phrase(v), null])
-      : value && typeof value === "object" ? Object.entries(value) : [[phrase(value), null]];
-    for (const [k, v] of entries) {
-      const text = v === null ? k : `${k} ${phrase(v)}`;
-      parts.push(h("span", { class: v === 0 ? "pair none" : "pair" }, words(text)));
-    }
-    if (!entries.length) parts.push(h("span", { class: "pair none" }, "none"));
+    const levels = depth(value);
+    if (drawn(value, name)) below.push(h("div", { class: "below" }, called(name), h("pre", { class: "map" }, value.join("\n"))));
+    else if (levels < 2 || (levels === 2 && Array.isArray(value))) flat.push([called(name), chips(value)]);
+    else if (levels === 2) below.push(h("div", { class: "below" }, called(name), h("div", { class: "inner" }, card(value, Math.max(1, inner)))));
+    else below.push(h("details", { class: "fold", open }, h("summary", null, words(name.replaceAll("_", " "))), h("div", { class: "inner" }, card(value, 2))));
   }
-  return h("div", { class: "pairs" }, parts);
+  return h("div", { class: "facts-of" }, inner ? flat.map((pair) => h("div", { class: "pairs" }, pair)) : flat.length ? h("div", { class: "pairs" }, flat) : null, below);
+}
+
+// Levels of lists and objects: 0 for a number, 1 for a list of words.
+const depth = (value) => (value && typeof value === "object" ? 1 + Math.max(0, ...Object.values(value).map(depth)) : 0);
+
+// A map: lines of one length, with a run of the same filler in them, or called so.
+function drawn(value, name) {
+  if (!Array.isArray(value) || value.length < 2 || !value.every((v) => typeof v === "string" && v.length > 1 && v.length === value[0].length)) return false;
+  return /^(map|grid|board|layout|maze)$/.test(name) || value.some((v) => /([ .#_*-])\1/.test(v));
 }
 
 const tip = {

@@ -138,7 +138,7 @@ function form(state) {
 function said(m, state) {
   const own = m.agent === state.agent;
   const i = state.agents.indexOf(m.agent);
-  if (i < 0) return h("li", { class: "turn notice" }, h("div", null, m.text ? h("p", null, words(m.text)) : m.content && typed(m.content)));
+  if (i < 0) return h("li", { class: "turn notice" }, h("div", null, m.agent !== "world" && h("span", { class: "small" }, dot(COACH), words(`${m.agent} whispers to you`)), m.text ? h("p", null, words(m.text)) : m.content && typed(m.content)));
   return h("li", { class: `turn${own ? " second" : ""}` },
     h("div", { class: "who" }, dot(i), h("b", null, words(own ? "you" : m.agent)), h("span", { class: "act" }, m.act.replaceAll("-", " ")), m.to.length ? words(`to ${m.to.join(", ")} only`) : null),
     h("div", { class: "bubble" }, m.content && typed(m.content), m.text && h("p", null, words(m.text)), !m.content && !m.text && h("p", { class: "dim" }, "(no words)")),
