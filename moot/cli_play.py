@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import heapq
-import json
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from .environments import Episode
 from .environments.records import Run
 from .environments.transcripts import is_transcripts, load_transcripts
 from .protocols import MootError, did_you_mean
-from .terminal import COLUMNS, Json, app, err, notice, out, seat_pairs
+from .terminal import COLUMNS, Json, app, err, notice, out, seat_pairs, tell
 
 
 @app.command()
@@ -104,7 +103,7 @@ def _report(run: Run, as_json: bool) -> None:
 
     scores = score(run.episodes())
     if as_json:
-        print(json.dumps({"run": str(run.path), **scores.data()}, ensure_ascii=False))
+        tell({"run": str(run.path), **scores.data()})
         return
     for episode in _examples(run.episodes()):
         out.print(transcript(episode))
@@ -141,7 +140,7 @@ def score(
     results = score_paths(paths)
     if as_json:
         documents = [{"source": path, **scores.data()} for path, scores in results.items()]
-        print(json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False))
+        tell(documents[0] if len(documents) == 1 else documents)
         return
     if as_csv:
         rows = [row for scores in results.values() for row in scores.rows()]
@@ -292,7 +291,7 @@ def list_(
         raise MootError(f"nothing of kind {kind!r}; {did_you_mean(kind, KINDS)}")
     if as_json:
         found = {k: [{"name": n, "summary": s} for n, s in catalogue(k).items()] for k in KINDS}
-        print(json.dumps(found[kind] if kind else found, ensure_ascii=False))
+        tell(found[kind] if kind else found)
         return
     for name in [kind] if kind else KINDS:
         out.print(f"[bold underline]{name}[/bold underline]")
