@@ -54,6 +54,8 @@ class _Row(NamedTuple):
 class _Side(NamedTuple):
     rows: list[_Row]
     seats: set[tuple[str, ...]]
+    kinds: set[tuple[str, str]]
+    """World and name of the scenarios."""
 
 
 def compare(
@@ -98,6 +100,7 @@ def compare(
         unit=unit,
         units=len(games if unit == "scenario" else {r.key for rows in kept for r in rows}),
         differences=tuple(found),
+        comparable=_comparable(*sides),
     )
 
 
@@ -126,11 +129,23 @@ def _read(played: Played, metrics: Mapping[str, Metric]) -> _Side:
         played = played.episodes()
     rows: list[_Row] = []
     seats: set[tuple[str, ...]] = set()
+    kinds: set[tuple[str, str]] = set()
     for episode in played:
         game = game_of(episode.scenario)
         rows.append(_Row(game, pair_key(game, episode), parts(Seen(episode), metrics)))
         seats.add(tuple(sorted(episode.scenario.roles)))
-    return _Side(rows, seats)
+        kinds.add((episode.scenario.world, episode.scenario.name))
+    return _Side(rows, seats, kinds)
+
+
+def _comparable(one: _Side, two: _Side) -> bool:
+    """Whether points mean the same on either side: a game or a scenario's name in common, or many games
+    of one world (dialogues of people beside games drawn like theirs)."""
+    games = [{row.game for row in side.rows} for side in (one, two)]
+    worlds = [{world for world, _ in side.kinds} for side in (one, two)]
+    if games[0] & games[1] or one.kinds & two.kinds:
+        return True
+    return worlds[0] == worlds[1] and max(map(len, games)) >= FEW
 
 
 def _names(
@@ -226,6 +241,7 @@ def _difference(
         floor=floor,
         n=(round(float(parts[0][:, 1].sum())), round(float(parts[1][:, 1].sum()))),
         scored=scored,
+        better=metric.better,
     )
 
 

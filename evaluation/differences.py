@@ -6,7 +6,7 @@ How the numbers are made stands in `compare.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 ALPHA = 0.05
 """What counts as told apart, after Holm's correction."""
@@ -37,6 +37,8 @@ class Difference:
     """Denominators."""
     scored: tuple[int, int]
     """Episodes that say something about it."""
+    better: Literal["high", "low"] | None = None
+    """Which direction is good, as the metric says."""
 
     @property
     def told_apart(self) -> bool:
@@ -68,6 +70,8 @@ class Comparison:
     """What was resampled: `scenario` or `episode`."""
     units: int
     differences: tuple[Difference, ...]
+    comparable: bool = True
+    """False for runs of different games: their points are on different scales."""
 
     def __getitem__(self, name: str) -> Difference:
         """Raises KeyError for a metric that has no value in either run."""
@@ -81,6 +85,7 @@ class Comparison:
             "episodes": list(self.episodes),
             "left_out": list(self.left_out),
             "paired": self.paired,
+            "comparable": self.comparable,
             "unit": self.unit,
             "units": self.units,
             "metrics": {d.name: d.data() for d in self.differences},
@@ -89,11 +94,16 @@ class Comparison:
     def words(self) -> list[str]:
         """How they were compared, what differs, and what cannot be told apart."""
         one, two = self.names
+        if not self.comparable:
+            return [
+                f"{one} and {two} are runs of different games, whose points are on different scales: "
+                "their means stand side by side, and nothing is compared beyond that."
+            ]
         lines = [self._how()]
         for word, sign in (("more", 1), ("less", -1)):
             told = [d for d in self.differences if d.told_apart and d.difference * sign > 0]
             if told:
-                each = ", ".join(f"{d.name} ({_signed(d)})" for d in told)
+                each = ", ".join(f"{d.name} ({_signed(d)}{_good(d)})" for d in told)
                 lines.append(f"{one} has {word} than {two}: {each}.")
         same = [d for d in self.differences if not d.told_apart]
         equal = [d.name for d in same if d.difference == 0 and d.floor == 0]
@@ -130,6 +140,13 @@ def _number(value: float) -> str:
 def _signed(d: Difference) -> str:
     ci = "" if d.ci is None else f" [{_number(d.ci[0])}, {_number(d.ci[1])}]"
     return f"{'+' if d.difference > 0 else ''}{_number(d.difference)}{ci}"
+
+
+def _good(d: Difference) -> str:
+    """What the difference means for the first run."""
+    if d.better is None:
+        return ""
+    return "; better" if (d.difference > 0) == (d.better == "high") else "; worse"
 
 
 def _least(d: Difference) -> str:

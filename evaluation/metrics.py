@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 from ..protocols import MootError, did_you_mean
 from . import achieved, conduct, talk
@@ -29,6 +29,8 @@ class Metric:
     part: Callable[[Seen], Part | None]
     rate: bool = False
     """A share of yes among yes and no; its interval does not collapse where all say the same."""
+    better: Literal["high", "low"] | None = None
+    """Which direction is good; None where that depends on what one wants."""
 
 
 SEAT, RESULT = "utility.", "result."
@@ -40,47 +42,47 @@ METRICS: dict[str, Metric] = {
     for m in (
         Metric(
             "completion_rate", "episodes whose task was completed",
-            "of episodes", SHARE, achieved.completion, rate=True,
+            "of episodes", SHARE, achieved.completion, rate=True, better="high",
         ),
         Metric(
             "utility", "points per agent, episodes without a deal included",
-            "points", ANY, achieved.utility,
+            "points", ANY, achieved.utility, better="high",
         ),
         Metric(
             "utility_agreed", "points per agent where they agreed",
-            "points", ANY, achieved.utility_agreed,
+            "points", ANY, achieved.utility_agreed, better="high",
         ),
         Metric(
             "pareto_rate", "outcomes that are Pareto-optimal, where they agreed or played to the end",
-            "of outcomes", SHARE, achieved.pareto, rate=True,
+            "of outcomes", SHARE, achieved.pareto, rate=True, better="high",
         ),
         Metric(
             "pareto_distance", "points to the nearest Pareto-optimal outcome",
-            "points", COUNT, achieved.pareto_distance,
+            "points", COUNT, achieved.pareto_distance, better="low",
         ),
         Metric(
             "joint_share", "points of all agents over the most that a deal could give",
-            "of best", (None, 1.0), achieved.joint_share,
+            "of best", (None, 1.0), achieved.joint_share, better="high",
         ),
         Metric(
             "regret", "points of all agents short of the best outcome",
-            "points", COUNT, achieved.regret,
+            "points", COUNT, achieved.regret, better="low",
         ),
         Metric(
             "nash_ratio", "product of gains over the most that a deal could give",
-            "of best", SHARE, achieved.nash_ratio,
+            "of best", SHARE, achieved.nash_ratio, better="high",
         ),
         Metric(
             "fairness_jain", "Jain's index of the gains: 1 where all gain the same",
-            "of equality", SHARE, achieved.jain,
+            "of equality", SHARE, achieved.jain, better="high",
         ),
         Metric(
             "fairness_gini", "Gini's coefficient of the gains: 0 where all gain the same",
-            "of inequality", SHARE, achieved.gini,
+            "of inequality", SHARE, achieved.gini, better="low",
         ),
         Metric(
             "fairness_maxmin", "smallest gain over the largest that all could have",
-            "of best", SHARE, achieved.maxmin,
+            "of best", SHARE, achieved.maxmin, better="high",
         ),
         Metric(
             "reciprocity", "how far concessions are answered by as large ones",
@@ -92,7 +94,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "messages_per_completed_task", "messages, failures included, per completed task",
-            "messages", COUNT, talk.messages_per_task,
+            "messages", COUNT, talk.messages_per_task, better="low",
         ),
         Metric(
             "words_per_message", "words of free text",
@@ -104,7 +106,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "repeated_trigrams", "word trigrams said before in the episode",
-            "of trigrams", SHARE, talk.repeated,
+            "of trigrams", SHARE, talk.repeated, better="low",
         ),
         Metric(
             "compression", "bytes of the talk that compression saves",
@@ -116,43 +118,43 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "tokens_per_completed_task", "tokens generated, failures included, per completed task",
-            "tokens", COUNT, talk.tokens_per_task,
+            "tokens", COUNT, talk.tokens_per_task, better="low",
         ),
         Metric(
             "tokens_per_point", "tokens generated per point above the disagreement point",
-            "tokens", COUNT, talk.tokens_per_gain,
+            "tokens", COUNT, talk.tokens_per_gain, better="low",
         ),
         Metric(
             "false_claim_rate", "claims of own values that are not true",
-            "of claims", SHARE, conduct.false_claims, rate=True,
+            "of claims", SHARE, conduct.false_claims, rate=True, better="low",
         ),
         Metric(
             "claim_error", "how far claims of own values are off",
-            "of largest value", COUNT, conduct.claim_error,
+            "of largest value", COUNT, conduct.claim_error, better="low",
         ),
         Metric(
             "illegal_move_rate", "replies that broke the rules",
-            "of replies", SHARE, conduct.illegal, rate=True,
+            "of replies", SHARE, conduct.illegal, rate=True, better="low",
         ),
         Metric(
             "legal_mass", "chance of a legal reply without the mask",
-            "probability", SHARE, conduct.legal_mass,
+            "probability", SHARE, conduct.legal_mass, better="high",
         ),
         Metric(
             "forfeit_rate", "episodes that ended by too many illegal replies",
-            "of episodes", SHARE, conduct.forfeited, rate=True,
+            "of episodes", SHARE, conduct.forfeited, rate=True, better="low",
         ),
         Metric(
             "deadline_rate", "episodes that the deadline ended",
-            "of episodes", SHARE, conduct.cut_off, rate=True,
+            "of episodes", SHARE, conduct.cut_off, rate=True, better="low",
         ),
         Metric(
             "broken_rate", "episodes that an agent's crash or time-out ended",
-            "of episodes", SHARE, conduct.broken, rate=True,
+            "of episodes", SHARE, conduct.broken, rate=True, better="low",
         ),
         Metric(
             "timeout_rate", "episodes that an agent's time-out ended",
-            "of episodes", SHARE, conduct.timed_out, rate=True,
+            "of episodes", SHARE, conduct.timed_out, rate=True, better="low",
         ),
     )
 }  # fmt: skip
@@ -176,7 +178,8 @@ def parts(seen: Seen, metrics: Mapping[str, Metric]) -> dict[str, Part]:
 def described(name: str, metrics: Mapping[str, Metric]) -> Metric:
     """The metric of this name, those that episodes bring along included. Raises KeyError."""
     if name.startswith(SEAT):
-        return Metric(name, f"points of {name.removeprefix(SEAT)}", "points", ANY, achieved.utility)
+        words = f"points of {name.removeprefix(SEAT)}"
+        return Metric(name, words, "points", ANY, achieved.utility, better="high")
     if name.startswith(RESULT):
         return Metric(
             name, f"{name.removeprefix(RESULT)}, as the world counts it", "", ANY, achieved.utility

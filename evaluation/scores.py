@@ -18,7 +18,7 @@ from ..environments import Episode
 from ..environments.records import Run
 from ..environments.transcripts import episodes_of
 from .metrics import METRICS, RESULT, SEAT, Metric, Seen, chosen, described, parts
-from .statistics import Ratios, interval, unanimous
+from .statistics import FEW, Ratios, binomial, interval, unanimous
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,8 @@ class Scores:
             ci = None
         elif metric.rate and value in (0.0, 1.0):
             ci = unanimous(value, counted)
+        elif metric.rate and bottom == counted > 1 and min(top, bottom - top) <= FEW:
+            ci = binomial(round(top), counted)  # every episode said yes or no, once
         else:
             ci = interval(self._ratios.drawn(name), counted)
         return Score(

@@ -5,64 +5,57 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
 from .cross import Cross
-from .differences import Comparison
+from .differences import Comparison, Difference
 from .efficiency import Arm
+from .grid import Grid, Row
 from .judges import Verdict, agreement
 from .paired import Estimate, mean
 from .rubrics import Rubric
 from .scores import Score, Scores
 from .value import MessageValue
 
+MISHAPS = ("forfeit_rate", "deadline_rate", "broken_rate", "timeout_rate")
+"""Rates that say nothing where they are 0."""
 
-def table(parts: Mapping[str, Scores]) -> Table:
+
+def table(parts: Mapping[str, Scores], *, brief: bool = False) -> Grid:
     """One set of scores with its intervals and denominators, or several sets side by side.
 
     `parts` maps a column's title to its scores. Metrics that nothing was scored on are named below the
-    table, with how the episodes ended.
+    table, with how the episodes ended. `brief` leaves out the rates of mishaps that never happened.
     """
-    grid = Table(box=None, pad_edge=False, caption=_caption(parts))
-    grid.caption_justify, grid.caption_style = "left", "dim"
     names = dict.fromkeys(
-        s.name for scores in parts.values() for s in scores if s.value is not None
+        s.name
+        for scores in parts.values()
+        for s in scores
+        if s.value is not None and not (brief and s.name in MISHAPS and s.value == 0)
     )
-    grid.add_column("metric", no_wrap=True, min_width=max(map(len, names), default=0))
+    caption = _caption(parts)
     if len(parts) == 1:
         (scores,) = parts.values()
         found = [scores[name] for name in names]
-        cells = [(number(s), interval(s), f"{s.n:,}") for s in found]
-        for i, title in enumerate(("value", "95 % interval", "n")):
-            # Only the words give way where the terminal is narrow.
-            widest = max(len(title), *(len(row[i]) for row in cells), 0)
-            grid.add_column(title, justify="right", no_wrap=True, min_width=widest)
-        grid.add_column("what it is", style="dim")
-        for s, row in zip(found, cells, strict=True):
-            grid.add_row(s.name, *row, Text(s.summary, no_wrap=True, overflow="ellipsis"))
-        return grid
-    for title in parts:
-        grid.add_column(title, justify="right")
-    for name in names:
-        cells = [_found(scores, name) for scores in parts.values()]
-        grid.add_row(name, *(f"{number(s)} {interval(s)}" if s else "-" for s in cells))
-    return grid
+        rows = [Row((s.name, number(s), interval(s), f"{s.n:,}"), s.summary) for s in found]
+        titles = ("metric", "value", "95 % interval", "n")
+        meaning = "what each metric is: moot list metrics"
+        return Grid(titles, rows, caption=caption, words="what it is", instead=meaning)
+    rows = [
+        Row((name, *(f"{number(s)} {interval(s)}" if s else "-" for s in cells)))
+        for name in names
+        for cells in [[_found(scores, name) for scores in parts.values()]]
+    ]
+    return Grid(("metric", *parts), rows, caption=caption)
 
 
-def comparison_table(found: Comparison) -> Table:
+def comparison_table(found: Comparison) -> Grid:
     """One row a metric: both values, the difference with its interval, test and effect size. What
-    differs stands first."""
-    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
-    grid.caption = "p is Holm's over these metrics; d is in standard deviations of single episodes"
-    widest = max((len(d.name) for d in found.differences), default=0)
-    grid.add_column("metric", no_wrap=True, min_width=widest)
-    for title in (*found.names, "difference [95 %]", "p", "d", "n"):
-        grid.add_column(title, justify="right", no_wrap=title not in found.names)
-    for d in sorted(found.differences, key=lambda d: not d.told_apart):
+    differs stands first; mishaps that neither side had are left out."""
+    rows: list[Row] = []
+    shown = [d for d in found.differences if d.one or d.two or d.name not in MISHAPS]
+    for d in sorted(shown, key=lambda d: not d.told_apart):
         size = max(abs(d.one), abs(d.two))
         ci = "" if d.ci is None else f" [{_short(d.ci[0], size)}, {_short(d.ci[1], size)}]"
-        grid.add_row(
+        cells = (
             d.name,
             _short(d.one, size),
             _short(d.two, size),
@@ -70,22 +63,26 @@ def comparison_table(found: Comparison) -> Table:
             "<0.001" if d.adjusted < 0.001 else f"{d.adjusted:.3f}",
             "" if d.effect is None else f"{d.effect:+.2f}",
             f"{d.n[0]:,}" if d.n[0] == d.n[1] else f"{d.n[0]:,}/{d.n[1]:,}",
-            style="bold" if d.told_apart else "",
         )
-    return grid
-
-
-def cross_table(found: Cross) -> Table:
-    """Points of the row beside the column, self-play on the diagonal, then how strong the row is."""
-    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
-    grid.caption = (
-        f"points of the row beside the column, both seatings, ± half the 95 % interval over "
-        f"{found.units} {found.unit}s; (self-play); strength: Elo-scaled Bradley-Terry"
+        rows.append(Row(cells if found.comparable else cells[:3], style=_bold(d, found)))
+    if not found.comparable:
+        return Grid(("metric", *found.names), rows, caption="means of different games")
+    return Grid(
+        ("metric", *found.names, "difference [95 %]", "p", "d", "n"),
+        rows,
+        spare=("n", "d"),
+        caption="p is Holm's over these metrics; d is in standard deviations of single episodes",
     )
-    grid.add_column("", no_wrap=True)
+
+
+def _bold(d: Difference, found: Comparison) -> str:
+    return "bold" if d.told_apart and found.comparable else ""
+
+
+def cross_table(found: Cross) -> Grid:
+    """Points of the row beside the column, self-play on the diagonal, then how strong the row is."""
     names = [s.name for s in found.standings]
-    for name in (*names, "all others", "strength [95 %]"):
-        grid.add_column(name, justify="right")
+    rows: list[Row] = []
     for s in found.standings:
         cells: list[str] = []
         for other in names:
@@ -94,34 +91,35 @@ def cross_table(found: Cross) -> Table:
         rating = "-"
         if s.elo is not None:
             rating = f"{s.elo.value:.0f} [{s.elo.low:.0f}, {s.elo.high:.0f}]"
-        grid.add_row(s.name, *cells, _half(s.crossed), rating)
-    return grid
+        rows.append(Row((s.name, *cells, _half(s.crossed), rating)))
+    caption = (
+        f"points of the row beside the column, both seatings, ± half the 95 % interval over "
+        f"{found.units} {found.unit}s; (self-play); strength: Elo-scaled Bradley-Terry"
+    )
+    return Grid(("", *names, "all others", "strength [95 %]"), rows, caption=caption)
 
 
 def suite_table(
     rows: Mapping[tuple[str, str], tuple[Scores, Comparison | None]],
     metrics: Sequence[str],
     baseline: str | None,
-) -> Table:
+) -> Grid:
     """A row for every (scenario, agent); `*` marks what can be told from the baseline."""
-    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
     told = (
         "" if baseline is None else f"; * differs from {baseline} on the same episodes (Holm, 5 %)"
     )
-    grid.caption = f"± half the 95 % interval over episodes{told}"
-    for title in ("scenario", "agent"):
-        grid.add_column(title)
     shown = [m for m in metrics if any(_found(s, m) for s, _ in rows.values())]
-    for title in (*shown, "episodes"):
-        grid.add_column(title, justify="right")
+    lines: list[Row] = []
     before = ""
     for (scenario, agent), (scores, against) in rows.items():
         apart = {d.name for d in against.differences if d.told_apart} if against else set[str]()
         cells = [_with_half(_found(scores, m)) + ("*" if m in apart else " ") for m in shown]
         name = scenario if scenario != before else ""
-        grid.add_row(name, agent, *cells, f"{scores.episodes:,}")
+        lines.append(Row((name, agent, *cells, f"{scores.episodes:,}")))
         before = scenario
-    return grid
+    titles = ("scenario", "agent", *shown, "episodes")
+    caption = f"± half the 95 % interval over episodes{told}"
+    return Grid(titles, lines, keys=2, caption=caption)
 
 
 def _with_half(score: Score | None) -> str:
@@ -132,58 +130,45 @@ def _with_half(score: Score | None) -> str:
     return _half(Estimate(score.value, *score.ci, score.n))
 
 
-def value_table(values: Sequence[MessageValue]) -> Table:
+def value_table(values: Sequence[MessageValue]) -> Grid:
     """A row a message: what it was worth to each agent and to all; `*` where the interval is off 0."""
-    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
-    grid.caption = (
-        f"points with the message minus points without it, ± half the 95 % interval over "
-        f"{values[0].replays} replays; * is not 0"
-    )
-    for title in ("turn", "speaker", "act"):
-        grid.add_column(title, no_wrap=True)
-    for title in (*values[0].agents, "together"):
-        grid.add_column(title, justify="right", no_wrap=True)
-    grid.add_column("words", style="dim")
+    rows: list[Row] = []
     for v in values:
         cells = [
             _half(e) + ("*" if e.low > 0 or e.high < 0 else " ")
             for e in (*v.agents.values(), v.joint)
         ]
-        words = Text(v.message.text, no_wrap=True, overflow="ellipsis")
-        grid.add_row(str(v.turn), v.message.sender, str(v.message.act), *cells, words)
-    return grid
+        who = f"{v.turn:>4}", v.message.sender, str(v.message.act)
+        rows.append(Row((*who, *cells), v.message.text))
+    caption = (
+        f"points with the message minus points without it, ± half the 95 % interval over "
+        f"{values[0].replays} replays; * is not 0"
+    )
+    titles = ("turn", "speaker", "act", *values[0].agents, "together")
+    return Grid(titles, rows, keys=3, caption=caption, words="words")
 
 
-def efficiency_table(arms: Mapping[str, Arm], metric: str) -> Table:
+def efficiency_table(arms: Mapping[str, Arm], metric: str) -> Grid:
     """A row an arm, the shortest talk first: score, what was said, and eta."""
-    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
-    grid.caption = "eta = (score - silent) / (oracle - silent), ± half the 95 % interval"
+    caption = "eta = (score - silent) / (oracle - silent), ± half the 95 % interval"
     if all(arm.eta is None for arm in arms.values()):
-        grid.caption = "no eta: the oracle is not surely better than silence here"
-    grid.add_column("arm", no_wrap=True)
-    titles = (metric, "words", "tokens", "eta", "eta / 100 words", "eta / 100 tokens")
-    for title in titles:
-        grid.add_column(title, justify="right")
+        caption = "no eta: the oracle is not surely better than silence here"
+    rows: list[Row] = []
     for arm in sorted(arms.values(), key=lambda a: (a.tokens or 0.0, a.words)):
         tokens = "-" if arm.tokens is None else _short(arm.tokens, arm.tokens)
         rest = map(_half, (arm.eta, arm.per_100_words, arm.per_100_tokens))
-        grid.add_row(arm.name, _half(arm.score), _short(arm.words, arm.words), tokens, *rest)
-    return grid
+        cells = (arm.name, _half(arm.score), _short(arm.words, arm.words), tokens, *rest)
+        rows.append(Row(cells))
+    titles = ("arm", metric, "words", "tokens", "eta", "eta / 100 words", "eta / 100 tokens")
+    return Grid(titles, rows, caption=caption)
 
 
-def judge_table(verdicts: Sequence[Verdict], rubric: Rubric) -> Table:
+def judge_table(verdicts: Sequence[Verdict], rubric: Rubric) -> Grid:
     """A row a dimension: the mean mark of each judge, and how far the judges agree."""
     judges = dict.fromkeys(v.judge for v in verdicts)
     silent = sum(v.marks is None for v in verdicts)
-    grid = Table(box=None, pad_edge=False, caption_justify="left", caption_style="dim")
-    grid.caption = (
-        f"{len(verdicts)} verdicts, {silent} of them unscored; ± half the 95 % interval over episodes; "
-        "alpha: Krippendorff's, 1 is agreement, 0 is chance"
-    )
-    grid.add_column("dimension", no_wrap=True)
-    for title in ("marks", *judges, "alpha"):
-        grid.add_column(title, justify="right")
     agreed = agreement(verdicts, rubric)
+    rows: list[Row] = []
     for d in rubric.dimensions:
         cells: list[str] = []
         for judge in judges:
@@ -194,8 +179,12 @@ def judge_table(verdicts: Sequence[Verdict], rubric: Rubric) -> Table:
             cells.append(_half(mean(marks)))
         shown = agreed[d.name]
         same = "-" if shown is None else f"{shown:.2f}"
-        grid.add_row(d.name, f"{d.low} to {d.high}", *cells, same)
-    return grid
+        rows.append(Row((d.name, f"{d.low} to {d.high}", *cells, same)))
+    caption = (
+        f"{len(verdicts)} verdicts, {silent} of them unscored; ± half the 95 % interval over episodes; "
+        "alpha: Krippendorff's, 1 is agreement, 0 is chance"
+    )
+    return Grid(("dimension", "marks", *judges, "alpha"), rows, caption=caption)
 
 
 def _half(estimate: Estimate | None) -> str:

@@ -11,7 +11,7 @@ Left out: the value of a message for what comes after several changes at once (S
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,18 +64,20 @@ def message_value(
     replays: int = 20,
     change: Change = "again",
     opener: Opener | None = None,
+    watched: Callable[[int], None] | None = None,
 ) -> MessageValue | None:
     """What the message at `turn` (from 0) was worth to each agent.
 
     `seats`: seat, role or `*` -> spec; default: who played the episode. `change`: what happens instead.
-    `opener` opens adapters that specs name. None where nothing was said or the change is not legal there.
+    `opener` opens adapters that specs name; `watched` is told the turn after each of the `2 * replays`
+    plays. None where nothing was said or the change is not legal there.
     Raises `MootError` for a turn that there is not, and for human dialogues.
     """
     if not 0 <= turn < len(episode.turns):
         raise MootError(
             f"episode {episode.id} has no turn {turn}: it has 0 to {len(episode.turns) - 1}"
         )
-    return _value(episode, turn, _seated(episode, seats, opener), replays, change)
+    return _value(episode, turn, _seated(episode, seats, opener), replays, change, watched)
 
 
 def message_values(
@@ -85,17 +87,23 @@ def message_values(
     replays: int = 20,
     change: Change = "again",
     opener: Opener | None = None,
+    watched: Callable[[int], None] | None = None,
 ) -> Iterator[MessageValue]:
     """The worth of every message of an episode that can be changed so, turn by turn."""
     sitting = _seated(episode, seats, opener)
     for turn in range(len(episode.turns)):
-        found = _value(episode, turn, sitting, replays, change)
+        found = _value(episode, turn, sitting, replays, change, watched)
         if found is not None:
             yield found
 
 
 def _value(
-    episode: Episode, turn: int, sitting: Mapping[str, Seat], replays: int, change: Change
+    episode: Episode,
+    turn: int,
+    sitting: Mapping[str, Seat],
+    replays: int,
+    change: Change,
+    watched: Callable[[int], None] | None,
 ) -> MessageValue | None:
     if not episode.turns[turn].state:
         raise MootError("a human dialogue cannot be played on; want an episode that agents played")
@@ -114,7 +122,12 @@ def _value(
 
     def ends(at_first: Message | Reply | None) -> dict[int, Episode]:
         tables = [fork(episode, turn, at_first, seed=s, sees_all=sees_all) for s in seeds]
-        return {e.seed: e for e in play(tables, pools)}
+        found: dict[int, Episode] = {}
+        for one in play(tables, pools):
+            found[one.seed] = one
+            if watched is not None:
+                watched(turn)
+        return found
 
     said, other = ends(message), ends(instead)
     pairs = [(said[seed].outcome, other[seed].outcome) for seed in seeds]

@@ -95,6 +95,23 @@ def test_pairs_cancel_what_both_share() -> None:
     assert "cannot be told apart" in str(drowned).lower()
 
 
+def test_words_say_which_direction_is_good_and_what_is_no_comparison() -> None:
+    one, two = runs(np.random.default_rng(0), 1.0, 40, 2)
+    names = ["utility", "regret"]
+    better = compare(one, two, names=("a", "b"), metrics=names)
+    assert "a has more than b: utility (+" in str(better)
+    assert "; better)" in str(better)
+    assert "; worse)" in str(compare(two, one, metrics=names))
+    # One game each, of other names: nothing says that their points are on one scale.
+    other = scenario(7).model_copy(update={"name": "two other things"})
+    base = left(other)
+    strange = compare(two[::40], [scored(base, 30.0, k) for k in range(4)], metrics=ONLY)
+    assert not strange.comparable
+    assert "different games" in str(strange)
+    assert strange.data()["comparable"] is False
+    assert compare(two, [scored(base, 30.0, k) for k in range(4)], metrics=ONLY).comparable
+
+
 def test_intervals_cover_and_tests_keep_their_level() -> None:
     rng = np.random.default_rng(4)
     covered, rejected = 0, 0

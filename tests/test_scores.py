@@ -241,6 +241,13 @@ def test_rates_without_exception_keep_a_width() -> None:
     assert scores["utility"].ci == (9, 9)
 
 
+def test_a_rate_of_few_episodes_has_the_exact_interval() -> None:
+    """Resamples of 4 episodes often hold only one of the answers: their interval would be 0 to 1."""
+    won = [played(offer(1, 0), ACCEPT, number=k) for k in range(3)]
+    low, high = score([*won, played(LEAVE, number=3)])["completion_rate"].ci or (0.0, 0.0)
+    assert (low, high) == pytest.approx((0.19412, 0.99369), abs=1e-4)
+
+
 def test_seats_are_scored_apart_only_while_they_are_the_same() -> None:
     ann = score([played(LEAVE)])
     assert "utility.bob" in [s.name for s in ann]

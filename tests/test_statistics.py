@@ -14,6 +14,7 @@ from moot.evaluation.statistics import (
     BLOCK,
     RESAMPLES,
     Ratios,
+    binomial,
     interval,
     student,
     unanimous,
@@ -180,3 +181,11 @@ def test_unanimous_rates_are_those_of_clopper_and_pearson(n: int) -> None:
     for k, value in ((0, 0.0), (n, 1.0)):
         exact = stats.binomtest(k, n).proportion_ci(0.95, method="exact")
         assert unanimous(value, n) == pytest.approx((exact.low, exact.high))
+
+
+@pytest.mark.parametrize(
+    ("yes", "n"), [(3, 8), (5, 8), (1, 2), (0, 8), (8, 8), (1, 1000), (99, 40000)]
+)
+def test_the_interval_of_few_yes_and_no_is_the_exact_one(yes: int, n: int) -> None:
+    exact = stats.binomtest(yes, n).proportion_ci(method="exact")
+    assert binomial(yes, n) == pytest.approx((exact.low, exact.high), abs=1e-9)

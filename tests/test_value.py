@@ -81,7 +81,7 @@ def test_every_message_that_can_be_changed_has_a_value() -> None:
     values = list(moot.message_values(episode, SEATS, replays=2))
     assert [v.turn for v in values] == list(range(len(episode.turns)))
     assert values[1].data()["speaker"] == "bob"
-    assert value_table(values).row_count == len(values)
+    assert len(value_table(values).rows) == len(values)
     silent = list(moot.message_values(episode, SEATS, replays=2, change="silence"))
     assert [v.turn for v in silent] == [v.turn for v in values], "talk is legal at any time here"
     bad = Reply(act=Act.AGREE)
