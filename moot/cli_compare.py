@@ -144,21 +144,22 @@ def value(
     played = opened.episode(episode)
     seats = seat_pairs(agents or []) or opened.header.agents
     change = "silence" if silence else "again"
-    if turn is not None:
-        one = message_value(
-            played, turn, seats, replays=replays, change=change, opener=open_adapters
-        )
-        found = [] if one is None else [one]
-    else:
-        playing = message_values(
-            played, seats, replays=replays, change=change, opener=open_adapters
-        )
-        found = list[MessageValue]()
-        with Progress(*COLUMNS, console=err, transient=True) as progress:
-            task = progress.add_task("playing", total=len(played.turns), note="")
-            for one in playing:
-                found.append(one)
-                progress.update(task, completed=one.turn + 1, refresh=False)
+    wanted = 1 if turn is not None else len(played.turns)
+    found = list[MessageValue]()
+    with Progress(*COLUMNS, console=err, transient=not err.is_terminal) as progress:
+        task = progress.add_task("playing", total=2 * replays * wanted, note="")
+
+        def watched(at: int) -> None:
+            done = 2 * replays * (at if turn is None else 0)  # turns without a message count too
+            now = progress.tasks[task].completed
+            progress.update(task, completed=max(now, done) + 1, note=f"turn {at}", refresh=False)
+
+        told: dict[str, Any] = {"replays": replays, "change": change, "opener": open_adapters}
+        if turn is None:
+            found += message_values(played, seats, watched=watched, **told)
+        else:
+            one = message_value(played, turn, seats, watched=watched, **told)
+            found += [] if one is None else [one]
     if as_json:
         tell([v.data() for v in found])
         return

@@ -43,6 +43,9 @@ def simulate(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Finish an interrupted run.")] = False,
     concurrent: Annotated[int, typer.Option(help="Most episodes open at once.")] = 256,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="On stdout only the path of the run.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Play a scenario many times, record it, score it, and show what happened."""
@@ -75,7 +78,10 @@ def simulate(
             f"--out {run.path} --resume",
             usage=False,
         ) from None
-    _report(run, as_json)
+    if quiet and not as_json:
+        print(run.path)
+    else:
+        _report(run, as_json)
 
 
 def _watch(simulation: Any, wanted: int) -> None:
@@ -107,7 +113,7 @@ def _report(run: Run, as_json: bool) -> None:
         return
     for episode in _examples(run.episodes()):
         out.print(transcript(episode))
-    out.print(table({run.header.name: scores}))
+    out.print(table({run.header.name: scores}, brief=True))
     path = shlex.quote(str(run.path))
     out.print(f"\nThe run lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
     for command in (f"show {path} --episode 0", f"score {path}", f"report {path}", f"check {path}"):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from moot import cli
+from moot import cli, terminal
 from moot.environments.records import Run
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -57,6 +57,47 @@ def test_simulate_says_what_it_does_and_what_comes_next(moot: Moot) -> None:
     assert "completion_rate" in out
     assert "95 % interval" in out
     assert "moot show run --episode 0" in out
+
+
+def test_quiet_prints_the_path_and_nothing_else(moot: Moot) -> None:
+    status, out, err = play(moot, "-q", episodes=2)
+    assert (status, out) == (0, "run\n")
+    assert "into run" in err
+
+
+def test_mishaps_that_never_happened_are_left_out_of_a_simulation(moot: Moot) -> None:
+    assert "timeout_rate" not in play(moot)[1]
+    assert "timeout_rate" in moot("score", "run")[1]
+
+
+def test_runs_of_different_games_are_not_compared(moot: Moot) -> None:
+    play(moot, out="one", episodes=3)
+    moot("simulate", "task_auction", "*=scripted:random", "--episodes", "3", "--out", "two", "-q")
+    status, out, _ = moot("compare", "one", "two")
+    assert status == 0
+    assert "different games" in out
+    assert "difference" not in out
+    assert "Cannot be told apart" not in out
+    assert json.loads(moot("compare", "one", "two", "--json")[1])["comparable"] is False
+    play(moot, "--seed", "1", out="three", episodes=3)
+    assert json.loads(moot("compare", "one", "three", "--json")[1])["comparable"] is True
+
+
+@pytest.mark.parametrize("columns", ["80", "60"])
+def test_no_command_cuts_a_number(
+    moot: Moot, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    play(moot, out="one")
+    play(moot, "--seed", "1", out="two")
+    monkeypatch.setattr(terminal.out, "_width", int(columns))
+    for command in (["score", "one"], ["score", "one", "two"], ["show", "one"],
+                    ["compare", "one", "two"], ["value", "one", "--episode", "0", "--turn", "0",
+                    "--replays", "2"]):  # fmt: skip
+        status, out, _ = moot(*command)
+        assert status == 0
+        assert "…" not in out
+        table = [line for line in out.splitlines() if "  " in line.strip()]
+        assert max(map(len, table)) <= int(columns)
 
 
 def test_json_is_one_document_and_nothing_else(moot: Moot) -> None:
