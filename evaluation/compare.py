@@ -33,7 +33,7 @@ from ..protocols import MootError
 from .differences import ALPHA, Comparison, Difference
 from .metrics import METRICS, RESULT, SEAT, Metric, Seen, chosen, described, parts
 from .permutation import holm, relabel
-from .statistics import Floats, Part, Ratios, interval, student, unanimous
+from .statistics import Floats, Part, Ratios, binomial, interval, student, unanimous
 
 FEW = 10
 """Scenarios below which episodes are resampled, not scenarios."""
@@ -219,8 +219,12 @@ def _difference(
         there = mine[(mine != 0).any(1)] if bottom != len(mine) else mine
         influence = (there[:, 0] - value * there[:, 1]) * len(there) / bottom
         spread.append(float(influence.var(ddof=1)) if len(there) > 1 else math.nan)
-        sure = metric.rate and value in (0.0, 1.0)
-        own.append(unanimous(value, count) if sure else interval(resampled, units))
+        if metric.rate and value in (0.0, 1.0):
+            own.append(unanimous(value, count))
+        elif metric.rate and bottom == count == units:  # every unit said yes or no, once
+            own.append(binomial(round(top), count))
+        else:
+            own.append(interval(resampled, units))
     gap = values[0] - values[1]
     ci, error = _interval(gap, drawn, units)
     if metric.rate and (values[0] in (0.0, 1.0) or values[1] in (0.0, 1.0)):
