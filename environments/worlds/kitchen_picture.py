@@ -8,8 +8,8 @@ from .kitchen_scenario import WAYS, Cell, Grid
 
 WOOD = "#b8a58a"
 TILES = {" ": "#f6f3ea", "P": "#4d4d4d", "S": "#cfd8dc", **dict.fromkeys("XOTD", WOOD)}
-THINGS = {"onion": "#f0e442", "tomato": "#d55e00", "dish": "#ffffff", "soup": "#e69f00"}
-COOKS = ("#0072b2", "#cc79a7")
+THINGS = {"onion": "#f0e442", "tomato": "#d55e00", "dish": "#ffffff", "soup": "#cc79a7"}
+COOKS = ("#0072b2", "#e69f00")
 SUPPLY = {"O": "onion", "T": "tomato", "D": "dish"}
 
 
