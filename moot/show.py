@@ -237,8 +237,8 @@ def episode_list(episodes: Iterable[Episode]) -> Table:
         table.add_column(head, justify=side, no_wrap=i < 4, ratio=None if i < 4 else i - 3)
     for e in episodes:
         illegal = sum(t.error is not None for t in e.turns)
-        points = ", ".join(f"{a}\xa0{u:.4g}" for a, u in e.outcome.utilities.items())
-        deal = plain(e.outcome.deal) if e.outcome.deal else ""
+        points = ", ".join(f"{a} {u:.4g}" for a, u in e.outcome.utilities.items())
+        deal = brief(e.outcome.deal) if e.outcome.deal else ""
         row = (str(e.id), str(len(e.messages)), str(illegal), str(e.ended), points, deal)
         table.add_row(*map(Text, row))
     return table

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from moot.environments import WORLDS
-from moot.show import brief, episode_list, known_as, plain, transcript
+from moot.show import brief, episode_list, known_as, transcript
 from moot.simulation import simulate
 
 LINES = 5
@@ -78,6 +78,6 @@ def test_the_list_of_episodes_cuts_nothing(tmp_path: Path) -> None:
     episodes = list(run.episodes())
     text = printed(episode_list(episodes), 70)
     assert max(map(len, text.splitlines())) <= 70
-    for word in plain(episodes[0].outcome.deal).split():
+    for word in brief(episodes[0].outcome.deal).split():
         assert word in text
     assert "…" not in text
