@@ -65,6 +65,9 @@ class Run:
         """What `resume` had to cut off, for the user to read; empty when nothing."""
         self._journal = journal
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.header.name}, {self.header.episodes} episodes asked for)"
+
     @classmethod
     def create(
         cls,

@@ -83,6 +83,9 @@ def test_a_run_reads_back_what_was_written(tmp_path: Path, whole: list[str]) -> 
             run.append(episode(number))
         assert run.missing() == []
     again = Run.open(tmp_path / "a")
+    assert (
+        repr(again) == f"Run({str(tmp_path / 'a')!r}, item_division, {WANTED} episodes asked for)"
+    )
     assert [e.line() for e in again.episodes()] == whole[::-1]
     assert again.done == frozenset(range(WANTED))
     assert again.episode(3).line() == whole[3]
