@@ -15,11 +15,10 @@ from typing import Any, NamedTuple, cast
 
 from ...protocols import WORLD, Act, Observation, Reply
 from .bargaining import field
+from .floor import AROUND, Cell, back
 
-AROUND = {"north": (0, -1), "south": (0, 1), "east": (1, 0), "west": (-1, 0)}
 SUPPLY = {"onion": "O", "tomato": "T", "dish": "D"}
 FULL = 3
-Cell = tuple[int, int]
 
 
 class Kitchen(NamedTuple):
@@ -209,22 +208,14 @@ def _way(k: Kitchen, stations: Iterable[Cell], avoid: bool) -> list[str] | None:
         for step, (dx, dy) in AROUND.items():
             there = (at[0] + dx, at[1] + dy)
             if there in goals:
-                back = _back(came, at)
-                facing = back[-1] if back else k.facing
-                return [*back, *([] if facing == step else [step]), "act"]
+                steps = back(came, at)
+                facing = steps[-1] if steps else k.facing
+                return [*steps, *([] if facing == step else [step]), "act"]
             free = k.grid[there[1]][there[0]] == " " and not (avoid and there == k.other)
             if free and there not in came:
                 came[there] = at, step
                 waiting.append(there)
     return None
-
-
-def _back(came: Mapping[Cell, tuple[Cell, str] | None], at: Cell) -> list[str]:
-    steps: list[str] = []
-    while (before := came[at]) is not None:
-        at = before[0]
-        steps.append(before[1])
-    return steps[::-1]
 
 
 def _aside(k: Kitchen, rng: random.Random) -> list[str]:
@@ -245,7 +236,7 @@ def _aside(k: Kitchen, rng: random.Random) -> list[str]:
     while waiting:
         at = waiting.popleft()
         if at not in taken:
-            return _back(came, at)
+            return back(came, at)
         for step in rng.sample(list(AROUND), 4):
             there = (at[0] + AROUND[step][0], at[1] + AROUND[step][1])
             if k.grid[there[1]][there[0]] == " " and there != k.other and there not in came:

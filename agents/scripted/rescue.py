@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from ...protocols import WORLD, Act, Observation, Reply
 from .bargaining import field
-
-AROUND = {"north": (0, -1), "south": (0, 1), "east": (1, 0), "west": (-1, 0)}
-Cell = tuple[int, int]
+from .floor import AROUND, Cell, back
 
 
 def sensible(observation: Observation, rng: random.Random) -> Reply:
@@ -89,21 +87,13 @@ def way(grid: Sequence[str], at: Cell) -> list[str]:
     while waiting:
         here = waiting.popleft()
         if grid[here[1]][here[0]] == "G":
-            return _back(came, here)
+            return back(came, here)
         for step in AROUND:
             there = moved(grid, here, step)
             if there is not None and there not in came and grid[there[1]][there[0]] != "o":
                 came[there] = here, step
                 waiting.append(there)
     return ["north"]
-
-
-def _back(came: Mapping[Cell, tuple[Cell, str] | None], at: Cell) -> list[str]:
-    steps: list[str] = []
-    while (before := came[at]) is not None:
-        at = before[0]
-        steps.append(before[1])
-    return steps[::-1]
 
 
 def in_words(steps: Sequence[str]) -> str:
