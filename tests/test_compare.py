@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import moot
-from moot import cli
 from moot.environments import Environment, Episode, Outcome, ProtocolChoice
 from moot.environments.worlds.item_division import ItemRole, ItemScenario
 from moot.evaluation import METRICS, Comparison, compare, score
@@ -268,25 +266,6 @@ def test_mistakes() -> None:
 
 
 Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Run the command: (exit status, stdout, stderr)."""
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["moot", *words])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as e:
-            status = int(e.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_the_command(typed: Typed, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from scipy import optimize
 
 import moot
-from moot import cli
 from moot.environments.records import Run
 from moot.evaluation.cross import Cross
 from moot.evaluation.ratings import elo, strengths
@@ -135,28 +133,6 @@ def test_names_of_specs_fit_a_folder() -> None:
 
 
 Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Typed:
-    """Run the command in an empty folder: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["moot", *words])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as e:
-            status = int(e.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_the_command(typed: Typed) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pandas
 import pytest
 
 import moot
-from moot import cli
 from moot.environments import Environment, Episode, Scenario
 from moot.environments.records import Run
 from moot.evaluation import METRICS, score
@@ -92,25 +90,6 @@ def test_scores_as_a_frame(folder: Path) -> None:
 
 
 Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Run the command: (exit status, stdout, stderr)."""
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["moot", *words])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as e:
-            status = int(e.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_csv(typed: Typed, folder: Path) -> None:

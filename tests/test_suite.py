@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moot import cli
 from moot.agents.scripted.players import Scripted
 from moot.environments.load import load_scenario, shipped
 from moot.environments.records import Run
@@ -141,28 +139,6 @@ def test_mistakes_are_found_before_anything_is_played(mistake: str, tmp_path: Pa
 
 
 Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Typed:
-    """Run the command in an empty folder: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["moot", *words])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as e:
-            status = int(e.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_the_command(typed: Typed) -> None:
