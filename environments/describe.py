@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..protocols import MootError
+from ..protocols.schemas import closed
 
 MOST = 600
 """Numbers in one view that are still written out."""
@@ -146,12 +147,7 @@ class Actions:
             name: {"enum": list(part)} if isinstance(part, range) else part
             for name, part in zip(names, parts, strict=True)
         }
-        self._schema: dict[str, Any] = {
-            "type": "object",
-            "properties": fields,
-            "required": names,
-            "additionalProperties": False,
-        }
+        self._schema: dict[str, Any] = closed(fields)
 
     def schema(self, mask: Sequence[bool] | None = None) -> dict[str, Any]:
         """JSON Schema of the actions that the mask (of discrete ones) leaves."""

@@ -35,6 +35,7 @@ from ..protocols import (
     read,
     written,
 )
+from ..protocols.schemas import closed
 from .rubrics import SOCIAL, Rubric
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def judged(
     `judges`: name -> spec; the episodes are held in memory, to be shown to each. Raises `MootError` for a
     spec that names nothing.
     """
-    schema = _schema({d.name: _integer(d.low, d.high) for d in rubric.dimensions})
+    schema = closed({d.name: _integer(d.low, d.high) for d in rubric.dimensions})
     held = list(episodes)
     for name, pool in _pools(judges, opener).items():
 
@@ -121,7 +122,7 @@ def preferred(
     opener: Opener | None = None,
 ) -> list[Preference]:
     """Which of two episodes the judge prefers, each pair shown in both orders; in the order of pairs."""
-    schema = _schema({"better": {"enum": ["first", "second"]}})
+    schema = closed({"better": {"enum": ["first", "second"]}})
     both = list(pairs)
 
     def questions() -> Iterator[tuple[tuple[int, int], Observation]]:
@@ -281,15 +282,6 @@ def _marks(content: Mapping[str, Any], rubric: Rubric) -> dict[str, float] | Non
             return None
         marks[d.name] = float(mark)
     return marks
-
-
-def _schema(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }
 
 
 def _integer(low: int, high: int) -> dict[str, Any]:

@@ -53,6 +53,16 @@ def legal_reply(observation: Observation, mood: Mood = "any") -> Reply:
     return Reply(**fields)
 
 
+def closed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of an object with exactly these fields: name -> schema."""
+    return {
+        "type": "object",
+        "properties": dict(fields),
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+
+
 def sample(schema: Schema, rng: random.Random) -> object:
     """A random value that the schema allows. Raises `ValueError` for a keyword not covered here."""
     strange = sorted(set(schema) - KNOWN)

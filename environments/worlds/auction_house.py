@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Act, Content, Ended, Message, Move, Offer
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
 from .auction_scenario import (
@@ -131,12 +132,7 @@ class AuctionHouse:
             return None
         tick = {} if self.scenario.tick == 1 else {"multipleOf": self.scenario.tick}
         price = {"type": "integer", "minimum": first, "maximum": last, **tick}
-        return {
-            "type": "object",
-            "properties": {"price": price},
-            "required": ["price"],
-            "additionalProperties": False,
-        }
+        return closed({"price": price})
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         first, last = self._range(move.act)

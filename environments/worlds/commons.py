@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Act, Choice, Content, Ended, Message, Move
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
 from .commons_scenario import CommonsGenerator, CommonsScenario, solve
@@ -106,14 +107,8 @@ class Commons:
         return '{"take": number of units}'
 
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
-        return {
-            "type": "object",
-            "properties": {
-                "take": {"type": "integer", "minimum": 0, "maximum": self.scenario.most}
-            },
-            "required": ["take"],
-            "additionalProperties": False,
-        }
+        units = {"type": "integer", "minimum": 0, "maximum": self.scenario.most}
+        return closed({"take": units})
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         most = self.scenario.most

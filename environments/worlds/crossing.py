@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Act, Choice, Content, Ended, Message, Move
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
 from .crossing_scenario import (
@@ -115,8 +116,8 @@ class Crossing:
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
         if not self._driving(agent):
             # Who is through or has crashed still has a seat: it can talk, and stays where it is.
-            return _object({"pace": {"const": "wait"}}) if move.act is Act.REQUEST else None
-        return _object({"pace": {"enum": list(PACES)}})
+            return closed({"pace": {"const": "wait"}}) if move.act is Act.REQUEST else None
+        return closed({"pace": {"enum": list(PACES)}})
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         if self._driving(agent):
@@ -277,12 +278,3 @@ def _worded(seen: Mapping[str, Any]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _object(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }

@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, model_validator
 
 from ...protocols import did_you_mean
-from ...protocols.schemas import fits
+from ...protocols.schemas import closed, fits
 from ..scenario import STRICT, Role, Scenario
 from ..world import Solution
 from .desk_store import Shop, Store, Tables, read_tables
@@ -152,12 +152,7 @@ def arguments(tool: str, known: dict[str, list[str]] | None) -> dict[str, Any] |
         fields[name] = ids
         if kind == "items":
             fields[name] = {"type": "array", "items": ids, "minItems": 1, "maxItems": MOST_ITEMS}
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }
+    return closed(fields)
 
 
 def solve() -> Solution:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Act, Answer, Choice, Content, Ended, Message, Move
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
 from .hidden_scenario import HiddenGenerator, HiddenScenario, posterior, solve
@@ -114,10 +115,8 @@ class HiddenRole:
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
         if move.content is Answer:
             new = self._unclaimed(agent)
-            return (
-                _object({"feature": {"enum": new}, "holds": {"type": "boolean"}}) if new else None
-            )
-        return _object({"accuse": {"enum": self._accusable(agent)}})
+            return closed({"feature": {"enum": new}, "holds": {"type": "boolean"}}) if new else None
+        return closed({"accuse": {"enum": self._accusable(agent)}})
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         if isinstance(content, Claim):
@@ -216,12 +215,3 @@ class HiddenRole:
         """Who has more votes than anyone else; None when several have the most."""
         (first, most), *rest = Counter(self._votes.values()).most_common()
         return first if not rest or rest[0][1] < most else None
-
-
-def _object(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel, Field, FiniteFloat
 
 from ...protocols import Act, Choice, Content, Ended, Message, MootError, Move, did_you_mean
-from ...protocols.schemas import fits
+from ...protocols.schemas import closed, fits
 from ..describe import MOST, Actions, plain, short, size, worded
 from ..describers import describer_of
 from ..scenario import STRICT, ProtocolChoice, Role, Scenario
@@ -203,7 +203,7 @@ class Hybrid:
 
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
         action = self._legal(agent, move)
-        return None if action is None else _object({"action": action})
+        return None if action is None else closed({"action": action})
 
     def _legal(self, agent: str, move: Move) -> dict[str, Any] | None:
         """Schema of the actions of a move now: announced are any, done are those that the mask leaves."""
@@ -351,12 +351,3 @@ def embedded(pixels: Any) -> str | None:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
         f'<image width="{width}" height="{height}" href="data:image/png;base64,{data}"/></svg>'
     )
-
-
-def _object(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, model_validator
 
 from ...protocols import Content, Ended, Message, Move, Offer, Preferences, changed, trusted
+from ...protocols.schemas import closed
 from ..scenario import STRICT, ProtocolChoice, Role, Scenario
 from ..world import Outcome, Solution
 
@@ -311,7 +312,7 @@ class ItemDivision:
             key, kinds = "take", {k: (0, n) for k, n in items.items()}
         else:
             key, kinds = "values", dict.fromkeys(items, (0, MOST_VALUE))
-        return _object({key: _object({k: _integer(low, high) for k, (low, high) in kinds.items()})})
+        return closed({key: closed({k: _integer(low, high) for k, (low, high) in kinds.items()})})
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         items = self.scenario.items
@@ -357,15 +358,6 @@ class ItemDivision:
     def space(self, agent: str) -> ItemSpace:
         values = self.scenario.roles[agent].values
         return _space(tuple(self.scenario.items.items()), tuple(values.items()))
-
-
-def _object(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }
 
 
 def _integer(low: int, high: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 from pydantic import BaseModel, Field
 
 from ...protocols import Act, Choice, Content, Ended, Message, Move
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
 from .kitchen_scenario import (
@@ -141,19 +142,8 @@ class Kitchen:
         return f'{{"steps": [1 to {self.scenario.stretch} of {", ".join(STEPS)}]}}'
 
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
-        return {
-            "type": "object",
-            "properties": {
-                "steps": {
-                    "type": "array",
-                    "items": {"enum": list(STEPS)},
-                    "minItems": 1,
-                    "maxItems": self.scenario.stretch,
-                }
-            },
-            "required": ["steps"],
-            "additionalProperties": False,
-        }
+        steps = {"type": "array", "items": {"enum": list(STEPS)}, "minItems": 1}
+        return closed({"steps": {**steps, "maxItems": self.scenario.stretch}})
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         most = self.scenario.stretch

@@ -19,7 +19,8 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
 
 from ...protocols import MootError
-from ..scenario import STRICT, ProtocolChoice, Role, Scenario
+from ..scenario import STRICT, Role, Scenario
+from .rounds import joint_action
 
 FLOOR, COUNTER, ONIONS, TOMATOES, DISHES, POT, SERVE = " XOTDPS"
 INGREDIENTS = {ONIONS: "onion", TOMATOES: "tomato"}
@@ -172,9 +173,7 @@ class KitchenGenerator(BaseModel):
             recipe = sorted(rng.choice(("onion", "tomato")) for _ in range(FULLEST))
         return KitchenScenario(
             name="kitchen",
-            protocol=ProtocolChoice.model_validate(
-                {"name": "joint_action", "talk": self.talk, "deadline": None}
-            ),
+            protocol=joint_action(self.talk),
             grid=grid,
             menu=cast(Any, [recipe]),
             menu_for="first" if self.hidden_menu else "both",
@@ -227,7 +226,7 @@ def load_layout(path: Path) -> KitchenScenario:
     }
     found: dict[str, Any] = {
         "name": re.sub(r"\W", "_", path.stem),
-        "protocol": {"name": "joint_action", "talk": 1, "deadline": None},
+        "protocol": joint_action(1),
         "grid": rows,
         "roles": {"ann": {}, "bob": {}},
         "source": path.name,

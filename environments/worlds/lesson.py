@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Act, Answer, Choice, Content, Ended, Message, Move, OfferSpace, Question
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
 from .lesson_scenario import STUDENT, TUTOR, LessonScenario, best, solve
@@ -72,8 +73,8 @@ class Lesson:
         self._key = scenario.key()
         self._mind = dict(zip(scenario.skills, self._key[1], strict=True))
         self._skill = {e: s for s, skill in scenario.skills.items() for e in skill.exercises}
-        self._topics = _object({"skill": {"enum": list(scenario.skills)}})
-        self._exercises = _object({"exercise": {"enum": list(self._skill)}})
+        self._topics = closed({"skill": {"enum": list(scenario.skills)}})
+        self._exercises = closed({"exercise": {"enum": list(self._skill)}})
         self._pre = self._score()
         self._asked: list[str] = []
         self._thought: Attempt | None = None
@@ -154,14 +155,14 @@ class Lesson:
         if move.content is Answer:
             if self._thought is None:
                 return None
-            return _object({k: {"const": v} for k, v in vars(self._thought).items()})
+            return closed({k: {"const": v} for k, v in vars(self._thought).items()})
         if self._minutes(move.act) > self._left:
             return None
         if move.content is Choice:
             return self._topics
         if move.act is Act.QUERY_REF:
             return self._exercises
-        return _object({"exercise": {"enum": list(self._asked)}}) if self._asked else None
+        return closed({"exercise": {"enum": list(self._asked)}}) if self._asked else None
 
     def _minutes(self, act: Act) -> int:
         return getattr(self.scenario.minutes, ACTS[act])
@@ -265,12 +266,3 @@ class Lesson:
 
     def space(self, agent: str) -> OfferSpace | None:
         return None
-
-
-def _object(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(fields),
-        "required": list(fields),
-        "additionalProperties": False,
-    }

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Act, Choice, Content, Ended, Message, Move
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
 from .matrix_scenario import MatrixGenerator, MatrixScenario, solve
@@ -95,12 +96,7 @@ class MatrixGame:
         return '{"action": one of your actions}'
 
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
-        return {
-            "type": "object",
-            "properties": {"action": {"enum": list(self._actions[agent])}},
-            "required": ["action"],
-            "additionalProperties": False,
-        }
+        return closed({"action": {"enum": list(self._actions[agent])}})
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         if cast(Action, content).action in self._actions[agent]:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Act, Content, Ended, Message, Move, Offer, Preferences, trusted
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Outcome, Solution
 from .multi_scenario import Issues, MultiGenerator, MultiScenario, solve
@@ -166,12 +167,12 @@ class MultiIssue:
         if known is not None:
             return known
         if move.content is Offer:
-            made = _object({"deal": _object({i: {"enum": list(o)} for i, o in self._issues})})
+            made = closed({"deal": closed({i: {"enum": list(o)} for i, o in self._issues})})
         else:
             points = {"type": "integer", "minimum": 0, "maximum": MOST_VALUE}
-            values = {issue: _object(dict.fromkeys(o, points)) for issue, o in self._issues}
+            values = {issue: closed(dict.fromkeys(o, points)) for issue, o in self._issues}
             most = {**points, "maximum": self._most}
-            made = _object({"values": _object(values), "no_deal": most})
+            made = closed({"values": closed(values), "no_deal": most})
         self._schemas[move.content] = made
         return made
 
@@ -238,12 +239,3 @@ class MultiIssue:
         role = self.scenario.roles[agent]
         values = tuple(tuple(role.values[i][o] for o in options) for i, options in self._issues)
         return _space(self._issues, values, role.no_deal)
-
-
-def _object(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }

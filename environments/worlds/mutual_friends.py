@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Answer, Choice, Content, Ended, Message, Move, Question, trusted
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Outcome, Solution
 from .friends_scenario import ANY_VALUE, FriendsGenerator, FriendsScenario, Row
@@ -114,17 +115,17 @@ class MutualFriends:
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
         rows = self.scenario.roles[agent].rows
         if move.content is Choice:
-            return _object({"row": {"enum": [self.scenario.label(row) for row in rows]}})
+            return closed({"row": {"enum": [self.scenario.label(row) for row in rows]}})
         if move.state == "asked":
-            where = _object({a: {"const": v} for a, v in self._asked.items()})
+            where = closed({a: {"const": v} for a, v in self._asked.items()})
         else:
             where = self._made.get(agent) or self._made.setdefault(
-                agent, _object({a: {"enum": self._values(agent, a)} for a in self._order})
+                agent, closed({a: {"enum": self._values(agent, a)} for a in self._order})
             )
         if move.content is Question:
-            return _object({"where": where})
+            return closed({"where": where})
         count = {"type": "integer", "minimum": 0, "maximum": len(rows)}
-        return _object({"where": where, "count": count})
+        return closed({"where": where, "count": count})
 
     @property
     def _order(self) -> tuple[str, ...]:
@@ -208,12 +209,3 @@ def _solution(one: int, two: int, shared: str) -> Solution:
             "messages": least_messages((one, two)),
         },
     )
-
-
-def _object(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }

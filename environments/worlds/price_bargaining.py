@@ -22,6 +22,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 from pydantic import AfterValidator, BaseModel, Field, FiniteFloat, model_validator
 
 from ...protocols import Content, Ended, Message, Move, Offer, Preferences
+from ...protocols.schemas import closed
 from ..scenario import STRICT, ProtocolChoice, Role, Scenario
 from ..world import Outcome, Solution
 
@@ -390,9 +391,4 @@ def _schema(key: str, grid: Grid) -> dict[str, Any]:
     }  # fmt: skip
     if not whole or tick != 1:
         number["multipleOf"] = tick
-    return {
-        "type": "object",
-        "properties": {key: number},
-        "required": [key],
-        "additionalProperties": False,
-    }
+    return closed({key: number})

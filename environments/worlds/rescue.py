@@ -24,6 +24,7 @@ from pydantic import BaseModel, Field, PositiveInt, model_validator
 
 from ...protocols import Act, Answer, Choice, Content, Ended, Message, Move
 from ...protocols.guidance import GUIDE, WALKER
+from ...protocols.schemas import closed
 from ..scenario import STRICT, ProtocolChoice, Role, Scenario
 from ..world import Notice, Outcome, Solution
 
@@ -205,19 +206,8 @@ class Rescue:
         return f'{{"steps": [1 to {MOST_STEPS} of north, south, east, west]}}'
 
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
-        return {
-            "type": "object",
-            "properties": {
-                "steps": {
-                    "type": "array",
-                    "items": {"enum": list(STEPS)},
-                    "minItems": 1,
-                    "maxItems": MOST_STEPS,
-                }
-            },
-            "required": ["steps"],
-            "additionalProperties": False,
-        }
+        steps = {"type": "array", "items": {"enum": list(STEPS)}, "minItems": 1}
+        return closed({"steps": {**steps, "maxItems": MOST_STEPS}})
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         """Nothing beyond the type: a bump is an outcome, not an illegal move."""

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel, ConfigDict
 
 from ...protocols import Act, Answer, Content, Ended, Message, Move, OfferSpace, Question, Task
-from ...protocols.schemas import fits
+from ...protocols.schemas import closed, fits
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
 from .desk_scenario import CUSTOMER, DESK, Call, DeskScenario, arguments, solve
@@ -133,14 +133,14 @@ class SupportDesk:
 
     def schema(self, agent: str, move: Move, to: str | None) -> dict[str, Any] | None:
         if move.content is Question:
-            return _object({"about": {"enum": list(ABOUT)}})
+            return closed({"about": {"enum": list(ABOUT)}})
         if move.content is Answer:
             return self._tellable()
         if self._schema is None:
             known = self._known if self.scenario.narrow else None
             taken = ((name, arguments(name, known)) for name in self.scenario.tools)
             calls = [
-                _object({"tool": {"const": name}, "arguments": schema})
+                closed({"tool": {"const": name}, "arguments": schema})
                 for name, schema in taken
                 if schema is not None
             ]
@@ -150,12 +150,12 @@ class SupportDesk:
     def _tellable(self) -> dict[str, Any]:
         """What the customer can tell, truly: claims that are not true are left to words."""
         role = self.scenario.roles[self.customer]
-        told = [_object({"about": {"const": "agreement"}, "agreed": {"type": "boolean"}})]
+        told = [closed({"about": {"const": "agreement"}, "agreed": {"type": "boolean"}})]
         if role.identity:
             facts = {key: {"const": value} for key, value in role.identity.items()}
-            told.append(_object({"about": {"const": "identity"}, "identity": _object(facts)}))
+            told.append(closed({"about": {"const": "identity"}, "identity": closed(facts)}))
         if role.wishes:
-            told.append(_object({"about": {"const": "wishes"}, "wishes": {"const": role.wishes}}))
+            told.append(closed({"about": {"const": "wishes"}, "wishes": {"const": role.wishes}}))
         return {"anyOf": told}
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
@@ -262,12 +262,3 @@ def same(call: Call) -> tuple[str, str]:
     elif "item_ids" in given:
         given["item_ids"] = sorted(given["item_ids"])
     return call.tool, json.dumps(given, sort_keys=True)
-
-
-def _object(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(fields),
-        "required": list(fields),
-        "additionalProperties": False,
-    }

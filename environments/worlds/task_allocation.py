@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel
 
 from ...protocols import Award, Content, Done, Ended, Message, Move, Offer, Task
+from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Outcome, Solution
 from .task_scenario import MANAGER, TaskGenerator, TaskScenario, solve
@@ -126,14 +127,14 @@ class TaskAllocation:
         if move.content is Offer:
             price = {"type": "integer", "minimum": 0, "maximum": self.scenario.most_price}
             most = {"type": "integer", "minimum": 1, "maximum": len(tasks)}
-            return _object({"prices": _object(dict.fromkeys(tasks, price)), "most": most})
+            return closed({"prices": closed(dict.fromkeys(tasks, price)), "most": most})
         if move.content is Task:
-            return _object({"tasks": {"const": list(tasks)}})
+            return closed({"tasks": {"const": list(tasks)}})
         if move.content is Done:
             mine = self._can_do(agent)
-            return None if mine is None else _object({"tasks": {"const": mine}})
+            return None if mine is None else closed({"tasks": {"const": mine}})
         legal = self._grantable(to or self._bidders[0])
-        return _object({"tasks": {"enum": legal}}) if legal else None
+        return closed({"tasks": {"enum": legal}}) if legal else None
 
     def check(self, agent: str, content: Content, move: Move, to: tuple[str, ...]) -> str | None:
         tasks, most_price = self.scenario.tasks, self.scenario.most_price
@@ -207,12 +208,3 @@ class TaskAllocation:
         """What this bidder was granted; None when that is more than it can do."""
         mine = self._grants.get(bidder, [])
         return mine if len(mine) <= (self.scenario.roles[bidder].capacity or 0) else None
-
-
-def _object(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }
