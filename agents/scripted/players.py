@@ -9,7 +9,7 @@ everybody's secrets). Adding a world: write its file, add its line to `PLAYERS`.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from inspect import getdoc
 from typing import Any
 
@@ -38,8 +38,6 @@ PLAYERS: dict[str, Mapping[str, Player]] = {
     "hidden_role": HIDDEN_ROLE,
 }
 """World -> name -> its player there."""
-RANKED = frozenset[str]()
-"""Worlds of `PLAYERS` that the tactics of `strategies.py` play as well."""
 LEAVING = (Act.CANCEL, Act.NOT_UNDERSTOOD)
 SEES_ALL = frozenset({"nash", "oracle"})
 """Names that are shown everybody's secrets."""
@@ -62,7 +60,7 @@ class Scripted:
         players = PLAYERS.get(world)
         if self.name == "random" or (players is not None and self.name in players):
             return True
-        return self._tactics is not None and (players is None or world in RANKED)
+        return self._tactics is not None and players is None
 
     def reply(self, observation: Observation) -> Reply:
         """The move for this observation; as a coach, silence. Raises `MootError` in a world that it does
@@ -72,7 +70,7 @@ class Scripted:
         players = PLAYERS.get(observation.about.world)
         if players is not None and self.name in players:
             return players[self.name](observation, observation.rng("scripted"))
-        if self._tactics is not None and (players is None or observation.about.world in RANKED):
+        if self._tactics is not None and players is None:
             return self._tactics.reply(observation)
         if self.name == "random":
             return at_random(observation)
@@ -110,8 +108,3 @@ def names() -> dict[str, str]:
 
 def _first_line(thing: object) -> str:
     return (getdoc(thing) or "").partition("\n")[0]
-
-
-def players_of(worlds: Iterable[str]) -> dict[str, list[str]]:
-    """World -> the names that play it."""
-    return {w: [n for n in names() if Scripted(n).plays(w)] for w in worlds}
