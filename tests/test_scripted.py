@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from moot.agents.pools import ScriptedPool
 from moot.agents.scripted.bargaining import at_least, conceding, lapse
-from moot.agents.scripted.players import PLAYERS, RANKED
+from moot.agents.scripted.players import PLAYERS
 from moot.agents.scripted.strategies import STRATEGIES, Scripted
 from moot.environments import WORLDS, Environment, Episode, Scenario, play
 from moot.protocols import Act, Ended, MootError, Observation, Reply
 
 QUICK = settings(max_examples=60, deadline=None)
 BARGAINING = ("item_division", "price_bargaining")
-TACTICAL = [w for w in WORLDS if w not in PLAYERS or w in RANKED]
+TACTICAL = [w for w in WORLDS if w not in PLAYERS]
 """Worlds that the tactics play; the others have players of their own."""
 
 
