@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from moot.finetune.nano.dialogues import HELD_OUT, draw, lessons
+from moot.finetune.nano.dialogues import lessons
 from moot.finetune.nano.muon import orthogonal
 from moot.finetune.nano.pretrain import Recipe, example, pretrain
+from moot.finetune.nano.scenarios import HELD_OUT, PARAMETERS, draw
 from moot.finetune.nano.tokenizer import render, train_tokenizer
 from moot.protocols import Key, MootError
 
@@ -28,7 +29,7 @@ NANO = Path(__file__).parents[1] / "models" / "nano"
 WORLDS = {"item_division": 0.6, "price_bargaining": 0.2, "task_allocation": 0.2}
 TINY = Recipe(
     steps=12, batch=1024, games=40, drill=1, vocabulary=400, width=32, layers=2, heads=2, inner=48,
-    warmup=2, save=4, lr=0.05, lr_rest=0.02,
+    warmup=2, save=4, lr=0.05, lr_rest=0.02, worlds=WORLDS,
 )  # fmt: skip
 
 
@@ -141,6 +142,17 @@ def test_the_scenarios_of_the_evaluation_are_never_drawn() -> None:
         s = draw("item_division", Key(1, i, "", 0).rng("test"))
         worth = [sum(r.values[k] * n for k, n in s.items.items()) for r in s.roles.values()]  # type: ignore[attr-defined]
         assert worth != [HELD_OUT, HELD_OUT]
+
+
+def test_every_world_of_the_recipe_gives_lessons(tokenizer: PreTrainedTokenizerFast) -> None:
+    worlds = Recipe().worlds
+    assert set(worlds) == {"item_division", *PARAMETERS}
+    for world in worlds:
+        found = lessons(4, 0, 8, {world: 1.0})
+        assert found
+        assert {one.world for one in found} == {world}
+        for one in found:
+            assert [t["role"] for t in one.chat[1:]] == ["user", "assistant"] * (len(one.chat) // 2)
 
 
 def test_only_own_messages_are_learned(tokenizer: PreTrainedTokenizerFast) -> None:

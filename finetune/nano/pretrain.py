@@ -49,25 +49,35 @@ class Recipe(BaseModel):
 
     seed: int = 1
     """Of games, initial weights and the order of batches."""
-    steps: Count = 3400
+    steps: Count = 4200
     """Updates; one batch each."""
     batch: Annotated[int, Field(ge=256)] = 4096
     """Tokens in a batch, padding included."""
     worlds: dict[str, Share] = {
-        "item_division": 0.84,
+        "item_division": 0.44,
         "price_bargaining": 0.1,
-        "task_allocation": 0.06,
+        "task_allocation": 0.12,
+        "multi_issue": 0.07,
+        "mutual_friends": 0.09,
+        "support_desk": 0.02,
+        "lesson": 0.02,
+        "auction_house": 0.03,
+        "commons": 0.02,
+        "matrix_game": 0.02,
+        "hidden_role": 0.02,
+        "crossing": 0.02,
+        "rescue": 0.03,
     }
-    """World -> share of the games."""
+    """World -> share of the games; some worlds talk ten times as much in a game as others."""
     games: Count = 1000
     """Games in a block; a block is sorted by length."""
-    drill: Annotated[int, Field(ge=0)] = 40
+    drill: Annotated[int, Field(ge=0)] = 24
     """First blocks, which are item division without words: decisions are learned before talk."""
     words: Share = 0.15
     """Weight of a token of free words; most own tokens weigh 1."""
     digits: Share = 4.0
     """Weight of a digit in a content."""
-    vocabulary: Annotated[int, Field(ge=261)] = 1664
+    vocabulary: Annotated[int, Field(ge=261)] = 4096
     """Tokens, 261 of them bytes and marks."""
     width: Count = 192
     """Hidden size."""
@@ -77,7 +87,7 @@ class Recipe(BaseModel):
     """Attention heads; each is width / heads wide."""
     inner: Count = 384
     """Width of the feed-forward layers."""
-    context: Annotated[int, Field(ge=64)] = 1024
+    context: Annotated[int, Field(ge=64)] = 2048
     """Longest sequence, tokens; longer lessons are left out."""
     lr: Annotated[float, Field(gt=0)] = 0.014
     """Highest learning rate of matrices (Muon)."""

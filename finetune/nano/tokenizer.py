@@ -27,6 +27,7 @@ PIECES = "|".join(
         r"(?:Reply with one|At most) [^\n\p{N}]*\n?",  # the rules' opening lines
         r" messages are said in all\.\n?",
         r"\.? Without a deal you get ",
+        r"(?!You are )[A-Z][\p{L} ',/()-]{24,}[.:;]? ?",  # a longer sentence without numbers
         r"[A-Z][\p{L}' ]*:[ ]?",  # a heading: `Points per item for you: `
         r' ?\{"act":"[a-z-]+"(?:,"content":\{"[a-z]+":[{\[]?"?)?',  # a reply, to its first choice
         r'(?:",|,)"to":"|"?,"content":\{"[a-z]+":[{\[]?"?|\},"most":',
