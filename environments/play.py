@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ..protocols import Message, MootError, Pool, Reply, Ticket
+from ..protocols.interrupt import heed
 from .environment import Environment
 from .episode import Episode
 
@@ -52,6 +53,7 @@ def play(
 
     with _calm_collector():
         while True:
+            heed()
             room = concurrent - sum(len(asked) for _, asked in open_.values())
             while room > 0 and (table := next(waiting, None)) is not None:
                 if ask(table):
@@ -70,6 +72,7 @@ def play(
                     table = asked.pop(done)
                     table.step(reply)
                     if not ask(table):
+                        heed()
                         yield table.episode()
 
 

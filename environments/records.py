@@ -24,6 +24,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..protocols import MootError
+from ..protocols.interrupt import heed, whole
 from .episode import Episode
 from .journal import Journal, damaged, failed, lines, number_of
 
@@ -132,10 +133,11 @@ class Run:
             raise ValueError(f"{self.path} is closed, or open for reading only")
         if not 0 <= episode.id < self.header.episodes:
             raise ValueError(f"{self.path} has no place for episode {episode.id}")
-        try:
-            self._journal.append(episode.id, episode.line())
-        except MootError as e:
-            raise self._kept(e) from None
+        with whole():  # a serializer that is interrupted writes something else
+            try:
+                self._journal.append(episode.id, episode.line())
+            except MootError as e:
+                raise self._kept(e) from None
 
     def episodes(self, notices: list[str] | None = None) -> Iterator[Episode]:
         """Recorded episodes in the order in which they ended, each validated as it is read.
@@ -220,6 +222,7 @@ def read_episodes(path: Path, notices: list[str] | None = None) -> Iterator[Epis
     """
     seen: set[int] = set()
     for number, line, last in lines(path):
+        heed()
         if last and number_of(line) is None:
             if notices is not None:
                 notices.append(f"{path}: left out a torn last line (line {number})")

@@ -35,6 +35,7 @@ from ..protocols import (
     read,
     written,
 )
+from ..protocols.interrupt import heed
 from ..protocols.schemas import closed
 from .rubrics import SOCIAL, Rubric
 
@@ -201,6 +202,7 @@ def _asked(pool: Pool, questions: Iterator[tuple[Any, Observation]]) -> Iterator
     open_: dict[int, Any] = {}
     ticket, since = 0, monotonic()
     while True:
+        heed()
         while len(open_) < AT_ONCE and (question := next(questions, None)) is not None:
             ticket += 1
             open_[ticket] = question[0]

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..protocols import MootError, did_you_mean
+from ..protocols.interrupt import whole
 from .aggregation import (
     Adapters,
     Local,
@@ -84,7 +85,8 @@ def federate(
         before = round.after
         done.append(round.model_copy(update={"ended": ended(federation, [*done, round])}))
         if checkpoints is not None:
-            checkpoints.save(server.state(), [r.model_dump(mode="json") for r in done])
+            with whole():
+                checkpoints.save(server.state(), [r.model_dump(mode="json") for r in done])
         yield done[-1]
         if done[-1].ended:
             return

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from ..protocols import MootError
+from ..protocols.interrupt import heed
 from .bank import AdapterBank
 from .batches import Table, stream, tables
 from .examples import Example
@@ -131,6 +132,7 @@ def train(
     most = max(totals.values(), default=0)
     with _training(bank, tensors):
         for step in range(most):
+            heed()
             began = time.monotonic()
             drawn = {
                 k: [batch for _, batch in zip(range(plan.accumulate), streams[k], strict=False)]
@@ -179,6 +181,7 @@ def evaluate(
     sums, learned = dict.fromkeys(own, 0.0), {k: _learned(found) for k, found in own.items()}
     most = max((len(found) for found in own.values()), default=0)
     for start in range(0, most, batch):
+        heed()
         rows = [(k, own[k][start : start + batch]) for k in sorted(own) if own[k][start:]]
         for made in tables(rows, _apart(bank)):
             with bank.route([-1] * len(made.agents) if base else made.agents):

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from .protocols import MootError, did_you_mean
-from .terminal import COLUMNS, Json, app, err, out, seat_pairs, tell
+from .terminal import COLUMNS, Json, app, err, out, seat_pairs, stoppable, tell
 
 Metrics = Annotated[
     list[str] | None,
@@ -284,13 +284,9 @@ def _say(text: str) -> None:
 
 def _watched(playing: Iterable[tuple[str, Any]], wanted: int, folder: Path) -> None:
     """Play to the end, with a progress bar on stderr; what was played by an interruption is kept."""
-    try:
-        with Progress(*COLUMNS, console=err, transient=not err.is_terminal) as progress:
-            task = progress.add_task("playing", total=wanted, note="")
-            for note, _ in playing:
-                progress.update(task, advance=1, note=note, refresh=False)
-    except KeyboardInterrupt:
-        raise MootError(
-            f"stopped; what was played is kept in {folder}: repeat the command to finish it",
-            usage=False,
-        ) from None
+    kept = f"what was played is kept in {folder}: repeat the command to finish it"
+    bar = Progress(*COLUMNS, console=err, transient=not err.is_terminal)
+    with stoppable(lambda: kept), bar as progress:
+        task = progress.add_task("playing", total=wanted, note="")
+        for note, _ in playing:
+            progress.update(task, advance=1, note=note, refresh=False)

@@ -12,7 +12,8 @@ from rich.progress import Progress
 from rich.text import Text
 
 from .protocols import MootError
-from .terminal import COLUMNS, Json, app, err, out, tell
+from .protocols.interrupt import heed
+from .terminal import COLUMNS, Json, app, err, out, stoppable, tell
 
 
 @app.command()
@@ -45,15 +46,12 @@ def finetune(
         ),
         soft_wrap=True,
     )
-    try:
-        with _Bars(tuning) as bars:
-            variants = job.run(bars.watching())
-    except KeyboardInterrupt:
-        raise MootError(
-            f"stopped; everything up to the last round is kept in {job.folder}: repeat the command with "
-            f"--out {job.folder} --resume",
-            usage=False,
-        ) from None
+    kept = (
+        f"everything up to the last round is kept in {job.folder}: repeat the command with "
+        f"--out {job.folder} --resume"
+    )
+    with stoppable(lambda: kept), _Bars(tuning) as bars:
+        variants = job.run(bars.watching())
     seats = {name: client.seat or "" for name, client in tuning.clients.items()}
     results = {v: read(found.losses, found.runs, seats) for v, found in variants.items()}
     document = {"run": str(job.folder), **data(results)}
@@ -188,18 +186,13 @@ def pretrain(
         raise MootError(f"--device {device}: want cpu, or cuda where there is a GPU")
     given: dict[str, Any] = {"steps": steps, "seed": seed}
     recipe = Recipe(**{k: v for k, v in given.items() if v is not None})
-    try:
-        with Progress(*COLUMNS, console=err) as progress:
-            task = progress.add_task("training", total=recipe.steps, note="playing the first games")
-            for update in train(folder, recipe, device=device, resume=resume):
-                note = f"loss {update.loss:.3f}, {update.tokens / 1e6:.1f} M tokens"
-                progress.update(task, completed=update.step, note=note)
-    except KeyboardInterrupt:
-        raise MootError(
-            f"stopped; what was trained up to the last checkpoint is in {folder}: repeat the command "
-            "with --resume",
-            usage=False,
-        ) from None
+    kept = f"what was trained up to the last checkpoint is in {folder}: repeat the command with --resume"
+    with stoppable(lambda: kept), Progress(*COLUMNS, console=err) as progress:
+        task = progress.add_task("training", total=recipe.steps, note="playing the first games")
+        for update in train(folder, recipe, device=device, resume=resume):
+            note = f"loss {update.loss:.3f}, {update.tokens / 1e6:.1f} M tokens"
+            progress.update(task, completed=update.step, note=note)
+            heed()
     path = shlex.quote(str(folder))
     out.print(f"The model lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
     out.print(

@@ -18,7 +18,7 @@ from .environments import Episode
 from .environments.records import Run
 from .environments.transcripts import is_transcripts, load_transcripts
 from .protocols import MootError, did_you_mean
-from .terminal import COLUMNS, Json, app, err, notice, out, seat_pairs, tell
+from .terminal import COLUMNS, Json, app, err, notice, out, seat_pairs, stoppable, tell
 
 
 @app.command()
@@ -69,15 +69,13 @@ def simulate(
         Text(f"{simulation.name}: {wanted} episodes, seed {seed}; {who}; into {run.path}"),
         soft_wrap=True,
     )
-    try:
+    with stoppable(
+        lambda: (
+            f"{wanted - len(run.missing())} of {wanted} episodes are kept in {run.path}: repeat the "
+            f"command with --out {run.path} --resume"
+        )
+    ):
         _watch(simulation, wanted)
-    except KeyboardInterrupt:
-        kept = wanted - len(run.missing())
-        raise MootError(
-            f"stopped; {kept} of {wanted} episodes are kept in {run.path}: repeat the command with "
-            f"--out {run.path} --resume",
-            usage=False,
-        ) from None
     if quiet and not as_json:
         print(run.path)
     else:

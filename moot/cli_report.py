@@ -13,7 +13,7 @@ from rich.text import Text
 
 from .environments import WORLDS, Episode
 from .protocols import MootError
-from .terminal import Json, app, err, notice, out, tell
+from .terminal import Json, app, err, notice, out, stoppable, tell
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -105,16 +105,12 @@ def play(
     )
     who = ", ".join(f"{name} = {seat.spec}" for name, seat in simulation.seats.items())
     notice(f"{simulation.name}, seed {seed}: {who}")
-    try:
+    with stoppable(lambda: f"what was played lies in {simulation.run.path}"):
         if page:
             _on_page(simulation, port)
         else:
             for episode in simulation:
                 out.print(_ending(episode))
-    except KeyboardInterrupt:
-        raise MootError(
-            f"stopped; what was played lies in {simulation.run.path}", usage=False
-        ) from None
     path = shlex.quote(str(simulation.run.path))
     out.print(f"\nSee what the others thought: moot show {path} --episode 0", soft_wrap=True)
 
@@ -132,6 +128,7 @@ def _on_page(simulation: Simulation, port: int) -> None:
         for episode in simulation:
             server.ended(episode, _best(episode))
             out.print(_ending(episode))
+        server.linger()
     finally:
         server.close()
 

@@ -39,6 +39,7 @@ from .protocols import (
     did_you_mean,
     read,
 )
+from .protocols.interrupt import heed
 
 OURS = ("world", "protocol", "agents", "max_text", "patience", "source", "coach")
 """Fields of a scenario that the author does not write."""
@@ -131,7 +132,8 @@ def unsound(data: Mapping[str, Any]) -> str | None:
         solution = world.solve(scenario)
     except MootError as mistake:
         return str(mistake)
-    if solution.max_joint <= sum(solution.disagreement) + 1e-9:
+    none = sum(solution.disagreement)
+    if solution.max_joint <= none + 1e-9 and not solution.zero_sum:
         return "nothing can be gained: every outcome is worth no more than no deal"
     spaces = [world.build(scenario).space(agent) for agent in scenario.roles]
     if all(space is not None for space in spaces):
@@ -234,6 +236,7 @@ def _briefing(words: str, world: str, example: Scenario, seed: int) -> Briefing:
 def _answer(pool: Any) -> Reply:
     waited = 0.0
     while waited < PATIENCE:
+        heed()
         ready = pool.poll(1.0)
         if ready:
             return ready[0][1]

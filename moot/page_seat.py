@@ -83,10 +83,13 @@ class PageSeat(Local):
             }
             self._put(self._last)
 
-    def close(self) -> None:
-        """End, once a page has seen the last state or nobody looks."""
+    def linger(self) -> None:
+        """Wait until a page has seen the last state, or nobody looks."""
         with self._lock:
             self._lock.wait_for(lambda: self._fetched == self._version, PATIENCE)
+
+    def close(self) -> None:
+        """End."""
         self.shutdown()
         self.server_close()
 

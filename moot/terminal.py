@@ -1,12 +1,14 @@
 """The terminal: the application that commands hang on, its two consoles, and how it fails.
 
-Every mistake of a user ends in one line on stderr: exit status 2 for what was asked, 1 for what failed.
+Every mistake of a user ends in one line on stderr (`cli.py` has the exit status).
 With `--json`, stdout holds one JSON document and nothing else.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
@@ -21,6 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 from .protocols import MootError
+from .protocols.interrupt import came, settle
 
 app = typer.Typer(
     name="moot",
@@ -43,6 +46,22 @@ COLUMNS = (
     TimeRemainingColumn(),
 )
 """Of a progress bar; its task has a `note`."""
+
+
+class Stopped(MootError):
+    """The user has stopped it: what is kept, and what to type to go on."""
+
+
+@contextmanager
+def stoppable(kept: Callable[[], str]) -> Generator[None]:
+    """An interruption within becomes `Stopped`, in the words of `kept`."""
+    try:
+        yield
+    except BaseException as e:
+        if not isinstance(e, KeyboardInterrupt) and came() is None:
+            raise
+        settle()
+        raise Stopped(f"stopped; {kept()}", usage=False) from None
 
 
 def fail(words: str, status: int) -> NoReturn:

@@ -22,6 +22,7 @@ from .evaluation.sources import sources
 from .evaluation.written import written
 from .local import Local, LocalAnswer
 from .protocols import MootError
+from .protocols.interrupt import heed
 
 
 class Viewer(Local):
@@ -34,6 +35,10 @@ class Viewer(Local):
         self.version = 0
         self._lock = threading.Lock()
         super().__init__(port, Answer)
+
+    def service_actions(self) -> None:
+        """Asked between requests, twice a second."""
+        heed()
 
     def page(self) -> str:
         return shell(", ".join(s.title for s in self.sources), live=True)

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,31 +227,6 @@ def test_an_existing_run_is_never_written_over(moot: Moot) -> None:
     assert status == 2
     assert "--resume" in err
     assert Path("run/episodes.jsonl").read_bytes() == before
-
-
-def test_an_interrupt_keeps_what_was_played(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "moot", "simulate", "deal_or_no_deal", "*=scripted:linear",
-               "--episodes", "200000", "--out", "run"]  # fmt: skip
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A parent in the background of a shell hands down an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    file = tmp_path / "run" / "episodes.jsonl"
-    for _ in range(600):
-        if file.exists() and file.stat().st_size > 100_000:
-            break
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "--resume" in err
-    assert "Traceback" not in err
-    assert len(list(Run.open(tmp_path / "run").episodes())) > 10
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the shared data folder is not beside this checkout")

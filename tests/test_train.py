@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ from moot.finetune.methods.lora import LoRA
 from moot.finetune.optim import SGD, AdamW, clip, norms, rates
 from moot.finetune.train import APART, Plan, Step, evaluate, train
 from moot.protocols import MootError
+from moot.protocols.interrupt import listening
 
 EIGHT = (*AGENTS, "dan", "eve", "finn", "gus", "hana")
 PLAN = Plan(
@@ -230,6 +233,19 @@ def test_who_is_done_or_stopped_stands_still(plan: Plan) -> None:
             still["ann"] = turn, everything("ann")
     assert set(still) == {"ann", "cleo"}
     assert optimizer.steps.tolist() == [2, 3, 2]
+
+
+def test_an_interruption_that_was_lost_ends_training_before_the_next_step() -> None:
+    bank = double(for_agents(SPECS["lora"], AGENTS), AGENTS)
+    with listening():
+        steps = train(bank, unequal(AGENTS))
+        next(steps)
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            next(steps)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(bank, unequal(AGENTS))
 
 
 def test_accumulated_updates_are_those_of_one_large_batch() -> None:
