@@ -9,17 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
-
-from .protocols import MootError
-from .protocols.interrupt import came, listening
 
 STOPPED = 128 + signal.SIGINT
 
 
 def main() -> None:
     """Entry point of `moot`."""
-    with listening():
+    with _listening():
         try:
             if _commands()(prog_name="moot", standalone_mode=False) == STOPPED:
                 raise KeyboardInterrupt  # which is what the parser made that number of
@@ -32,6 +31,21 @@ def main() -> None:
             if words:
                 fail(words, status)
             sys.exit(status)
+
+
+@contextmanager
+def _listening() -> Generator[None]:
+    """Before somebody listens there is nothing to keep: Ctrl-C ends the process without a word."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        from .protocols.interrupt import listening
+
+        with listening():
+            yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _commands() -> Any:
@@ -47,6 +61,8 @@ def _ended(e: BaseException) -> tuple[str, int]:
     """What the last line says, and the exit status. Raises what only a bug of ours can be."""
     import typer
 
+    from .protocols import MootError
+    from .protocols.interrupt import came
     from .terminal import Stopped
 
     number = came()
