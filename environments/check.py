@@ -16,8 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from pydantic import ValidationError
-
 from ..protocols import Act, ContractError, Ended, Reply
 from ..protocols.schemas import Mood, fits, forbidden, legal_reply, sample
 from .bounds import check_outcome
@@ -26,6 +24,7 @@ from .episode import Episode
 from .load import Source, draw, load_scenario
 from .play import fork, replay, said
 from .scenario import Scenario, Template
+from .variants import varied
 from .worlds import WORLDS
 
 LONGEST = 10_000
@@ -49,6 +48,8 @@ class Tried(NamedTuple):
     """Illegal ones, each judged to be so."""
     varied: int
     """Views compared while another agent's secret was different."""
+    secrets: tuple[str, ...]
+    """Fields of the scenarios that were such secrets: `roles.values`, `map`."""
 
 
 def check_environment(
@@ -69,17 +70,19 @@ def check_environment(
         raise ContractError("draw: the same seed drew two different scenarios")
     records = [_alone(s, seed, i) for i, s in enumerate(scenarios)]
     _among_others(scenarios, records, seed)
-    messages = refused = varied = 0
+    messages = refused = compared = 0
+    secrets = set[str]()
     for i, (scenario, record) in enumerate(zip(scenarios, records, strict=True)):
         refused += _fuzz(scenario, seed, i)
-        varied += _secrets(scenario, record)
+        views, fields = _secrets(scenario, record)
+        compared, secrets = compared + views, secrets | fields
         _again(record)
         _endings(scenario, seed, i)
         check_outcome(record)
         messages += len(record.messages)
     if _chance() != chance:
         raise ContractError(f"{_name(scenarios[0])}: a global random generator was used or seeded")
-    return Tried(episodes, messages, refused, varied)
+    return Tried(episodes, messages, refused, compared, tuple(sorted(secrets)))
 
 
 def _name(scenario: Scenario) -> str:
@@ -189,67 +192,55 @@ def _shape(table: Environment) -> tuple[object, ...]:
     return talk.state, talk.speaker, talk.offer, talk.ended, len(talk.messages), dict(talk.standing)
 
 
-def _secrets(scenario: Scenario, record: Episode) -> int:
-    """Permute one agent's secret: until it speaks otherwise, nobody else's view changes by a byte."""
+def _secrets(scenario: Scenario, record: Episode) -> tuple[int, set[str]]:
+    """Vary one agent's secret: until it speaks otherwise, nobody else's view changes by a byte.
+
+    Varied are all that the seat's role holds, one field of it, and one field of the world's own; which
+    one comes round with the episodes.
+    """
+    compared, fields = 0, set[str]()
+    for secretive, field, other in varied(scenario, record.id):
+        compared += _compared(scenario, other, record, secretive, own=field.startswith("roles"))
+        fields.add(field)
+    return compared, fields
+
+
+def _compared(
+    scenario: Scenario, other: Scenario, record: Episode, secretive: frozenset[str], own: bool
+) -> int:
+    """How many views were compared; `own`: not even the world may tell others of the difference."""
     compared = 0
-    for secretive in scenario.roles:
-        other = _varied(scenario, secretive, random.Random(f"{record.id}|{secretive}"))
-        if other is None:
-            continue
-        here, there = (
-            Environment(s, seed=record.seed, episode=record.id) for s in (scenario, other)
-        )
-        for turn in (*record.turns, None):
-            for agent in here.agents:
-                if agent == secretive:
-                    continue
-                one, two = here.observe(agent).dump(), there.observe(agent).dump()
-                compared += 1
-                if one != two:
-                    field = _differs(one, two)
-                    raise _broken(here, f"{agent} sees the secret of {secretive} in its {field}")
-            if turn is None or turn.message is None:
-                break
-            here.step(said(turn.message))
-            if there.step(said(turn.message)).message is None:
-                if turn.agent != secretive:
-                    raise _broken(
-                        here, f"the secret of {secretive} decides what {turn.agent} may say"
-                    )
-                break
+    here, there = (Environment(s, seed=record.seed, episode=record.id) for s in (scenario, other))
+    for turn in (*record.turns, None):
+        for agent in here.agents:
+            if agent in secretive:
+                continue
+            one, two = here.observe(agent).dump(), there.observe(agent).dump()
+            compared += 1
+            if one != two:
+                field = _differs(one, two)
+                raise _broken(here, f"{agent} sees {_whose(secretive)} in its {field}")
+        if turn is None or turn.message is None:
+            break
+        was = here.step(said(turn.message))
+        now = there.step(said(turn.message))
+        if now.message is None:
+            if turn.agent not in secretive:
+                raise _broken(here, f"{_whose(secretive)} decides what {turn.agent} may say")
+            break
+        if not own and (was.told != now.told or here.ended != there.ended):
+            break  # what there is in the world shows when somebody walks into it
     return compared
+
+
+def _whose(secretive: frozenset[str]) -> str:
+    names = " and ".join(sorted(secretive))
+    return f"the secret of {names}" if names else "what nobody is shown"
 
 
 def _differs(one: str, two: str) -> str:
     a, b = json.loads(one), json.loads(two)
     return next((key for key in a if a[key] != b[key]), "dump")
-
-
-def _varied(scenario: Scenario, agent: str, rng: random.Random) -> Scenario | None:
-    """The scenario with another secret of one agent; None when no valid one was found."""
-    data = scenario.model_dump()
-    for _ in range(30):
-        role = _shaken(data["roles"][agent], rng) | {"role": data["roles"][agent]["role"]}
-        if role == data["roles"][agent]:
-            continue
-        try:
-            changed = {**data, "roles": {**data["roles"], agent: role}}
-            return type(scenario).model_validate(changed)
-        except ValidationError:
-            continue
-    return None
-
-
-def _shaken(value: Any, rng: random.Random) -> Any:
-    """The same structure with other numbers and words."""
-    if isinstance(value, dict):
-        fields = cast(dict[str, Any], value)
-        return {k: _shaken(v, rng) for k, v in fields.items()}
-    if isinstance(value, str):
-        return value + " Secretly."
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return max(type(value)(value + rng.choice((-3, -2, -1, 0, 1, 2, 3))), 0)
-    return value
 
 
 def _again(record: Episode) -> None:
