@@ -12,6 +12,8 @@ read (`card`, `heard`) and every legal reply by its number (`replies`).
 Agents are called by their role and number (`bidder_1`, `agent_0` where there are no roles), since a
 generator may draw other names for every episode; `seats` tells whose seat each has now.
 
+In a `Table`, `step` takes a `Reply` too, so that agents that read `table.observe()` play beside learners.
+
 `reset(seed=s)` begins with episode 0 of seed s, `reset()` goes on with the next. Cut off by a deadline is
 truncated; every other end is terminated. Left out: words, and rewards on the way.
 """
@@ -28,7 +30,7 @@ from pettingzoo import AECEnv, ParallelEnv  # pyright: ignore[reportMissingTypeS
 from ..protocols import NOBODY, Ended, MootError, Observation, Option, Reply, written
 from .environment import Environment
 from .load import Source, draw, load_scenario
-from .slots import SIZE, Slots, encoded
+from .slots import SIZE, Slots, encoded, shown
 
 ILLEGAL = Reply(raw="")
 """What a number stands for that is no legal reply now; it costs patience like any other."""
@@ -80,7 +82,7 @@ class _Room:
     @staticmethod
     def info(seen: Observation, legal: Mapping[int, Reply]) -> dict[str, Any]:
         told = [f"{m.sender}: {written(m, seen.agents)}" for m in seen.heard]
-        replies = {i: r.model_dump(exclude_defaults=True) for i, r in legal.items()}
+        replies = {i: shown(r) for i, r in legal.items()}
         return {"card": seen.card, "heard": told, "replies": replies}
 
 
@@ -151,7 +153,8 @@ class Table(AECEnv[str, Any, Any]):
             self._was_dead_step(action)
             return
         self._cumulative_rewards[agent] = 0.0
-        self.table.step(self._legal.get(int(action), ILLEGAL), self.seats[agent])
+        reply = action if isinstance(action, Reply) else self._legal.get(int(action), ILLEGAL)
+        self.table.step(reply, self.seats[agent])
         if self.table.ended is not None:
             utilities = self.table.episode().outcome.utilities
             self.rewards = {name: utilities[seat] for name, seat in self.seats.items()}

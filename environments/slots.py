@@ -53,19 +53,29 @@ class Slots:
                 seat = None if to is None else observation.agents.index(to)
                 first = self._first[str(move.act), name, seat]
                 if move.content is None:
-                    found[first] = Reply(act=move.act, to=to)
+                    found[first] = Reply.said(move.act, None, to, "")
                     continue
                 schema = observation.about.schema_of(move, to)
-                contents = () if schema is None else _few(json.dumps(schema), self._width)
-                for i, content in enumerate(contents):
-                    found[first + i] = Reply(act=move.act, to=to, content=content)
+                if schema is not None:
+                    known = _replies(move.act, to, json.dumps(schema), self._width)
+                    found.update(enumerate(known, first))
         return found
 
 
 @lru_cache(maxsize=4096)
-def _few(schema: str, most: int) -> list[Any]:
+def _replies(act: Act, to: str | None, schema: str, most: int) -> tuple[Reply, ...]:
     """Most turns have the schema of an earlier one."""
-    return few(json.loads(schema), most)
+    return tuple(Reply.said(act, content, to, "") for content in few(json.loads(schema), most))
+
+
+def shown(reply: Reply) -> dict[str, Any]:
+    """A reply of `Slots` as it would be written, without words."""
+    fields: dict[str, Any] = {"act": reply.act}
+    if reply.to is not None:
+        fields["to"] = reply.to
+    if reply.content is not None:
+        fields["content"] = dict(cast(dict[str, Any], reply.content))
+    return fields
 
 
 def few(schema: Mapping[str, Any], most: int) -> list[Any]:
