@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..protocols import MootError, Observation, ProtocolError, Reply, Ticket, did_you_mean
+from ..protocols.counted import counted
 from .completions import (
     FAILURES,
     FORMS,
@@ -284,7 +285,7 @@ class RemotePool:
             if seconds is None:
                 raise refused
             if failures > self.options.retries:
-                raise Refused(f"{refused} ({failures} calls)")
+                raise Refused(f"{refused} ({counted(failures, 'call')})")
             if self._loop.time() + seconds > bill.until:
                 wait, most = f"{seconds:.0f} s", f"timeout={self.options.timeout:g}"
                 raise Refused(f"{refused}; to wait {wait} before the next call would pass {most}")

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from ..protocols import MootError, did_you_mean
+from ..protocols.counted import counted
 from .italian import Target, italian_lesson
 from .journal import lines
 from .records import first_error
@@ -348,7 +349,7 @@ def _selfplay(path: Path, deadline: int | None) -> Iterator[Scenario]:
         except ValidationError as e:
             raise wrong(path, number, e) from None
     if len(sides) % 2:
-        raise MootError(f"{path}: {len(sides)} lines; the last one has no partner")
+        raise MootError(f"{path}: {counted(len(sides), 'line')}; the last one has no partner")
 
 
 def records(path: Path) -> Iterator[tuple[int, Record]]:

@@ -24,6 +24,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..protocols import MootError
+from ..protocols.counted import counted
 from ..protocols.interrupt import heed, whole
 from .episode import Episode
 from .journal import Journal, damaged, failed, lines, number_of
@@ -67,7 +68,8 @@ class Run:
         self._journal = journal
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, {self.header.name}, {self.header.episodes} episodes asked for)"
+        asked = counted(self.header.episodes, "episode")
+        return f"Run({str(self.path)!r}, {self.header.name}, {asked} asked for)"
 
     @classmethod
     def create(
@@ -209,7 +211,7 @@ class Run:
     def _kept(self, e: MootError) -> MootError:
         done = len(self._journal.ids) if self._journal else len(self.done)
         return MootError(
-            f"{e}; {done} of {self.header.episodes} episodes are kept: mend that, then repeat the "
+            f"{e}; {done} of {counted(self.header.episodes, 'episode')} kept: mend that, then repeat the "
             f"command with --out {self.path} --resume",
             usage=False,
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..protocols.counted import counted
+
 ALPHA = 0.05
 """What counts as told apart, after Holm's correction."""
 
@@ -117,10 +119,10 @@ class Comparison:
 
     def _how(self) -> str:
         one, two = self.names
-        pairs = f"{self.episodes[0]} pairs of episodes (same game, seed and number)"
-        apart = f"{self.episodes[0]} and {self.episodes[1]} episodes, unpaired"
+        pairs = f"{counted(self.episodes[0], 'pair')} of episodes (same game, seed and number)"
+        apart = f"{self.episodes[0]} and {counted(self.episodes[1], 'episode')}, unpaired"
         about = (
-            f"over {self.units} scenarios"
+            f"over {counted(self.units, 'scenario')}"
             if self.unit == "scenario"
             else "about other episodes of these scenarios"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..protocols.counted import counted
 from .cross import Cross
 from .differences import Comparison, Difference
 from .efficiency import Arm
@@ -234,7 +235,7 @@ def _caption(parts: Mapping[str, Scores]) -> str:
     lines: list[str] = []
     for title, scores in parts.items():
         ends = ", ".join(f"{n:,} {reason}" for reason, n in scores.ended.most_common())
-        lines.append(f"{title}: {scores.episodes:,} episodes ({ends or 'none'})")
+        lines.append(f"{title}: {counted(scores.episodes, 'episode')} ({ends or 'none'})")
         silent = [s.name for s in scores if s.value is None]
         if silent:
             lines.append(f"{title}: nothing to score for {', '.join(silent)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..protocols.counted import counted
 from .gathered import Gathered
 from .scores import Score, Scores
 
@@ -30,9 +31,9 @@ def _played(run: Gathered) -> str:
     names = list(run.scenarios)
     what = names[0] if len(names) == 1 else f"{len(names)} scenarios"
     worlds = " and ".join(w.replace("_", " ") for w in run.worlds)
-    text = _number(len(run), "dialogue")
+    text = counted(len(run), "dialogue")
     if run.wanted and run.wanted > len(run):
-        text = f"{len(run):,} of {run.wanted:,} dialogues so far"
+        text = f"{len(run):,} of {counted(run.wanted, 'dialogue')} so far"
     if names:
         text += f" of {what} ({worlds})"
     who = [f"{spec} as {seat}" if seat != "*" else spec for seat, spec in run.agents.items()]
@@ -64,9 +65,9 @@ def _cost(scores: Scores) -> str:
     )
     text = f"A dialogue took {_value(messages)} messages"
     if words.value is not None:
-        text += f" of {words.value:.0f} words"
+        text += f" of {counted(words.value, 'word', form='.0f')}"
     if tokens.value is not None:
-        text += f" ({tokens.value:.0f} tokens each)"
+        text += f" ({counted(tokens.value, 'token', form='.0f')} each)"
     return f"{text}."
 
 
@@ -85,10 +86,6 @@ def _rules(scores: Scores) -> str:
             f"{mass.value:.2f}"
         )
     return f"{text}."
-
-
-def _number(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def _listed(words: list[str]) -> str:

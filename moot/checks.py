@@ -13,6 +13,7 @@ from .environments.load import draw, load_scenario
 from .environments.records import Run
 from .environments.transcripts import load_scenarios, load_transcripts
 from .protocols import MootError, did_you_mean
+from .protocols.counted import counted
 
 Findings = tuple[list[str], str]
 
@@ -55,8 +56,8 @@ def gains(scenario: Scenario) -> str:
         return "the best that can be reached is not known"
     zone = f", zone {solution.zone[0]:g} to {solution.zone[1]:g}" if solution.zone else ""
     points = len(solution.frontier)
-    deals = f", {points} Pareto-optimal outcome{'s' if points > 1 else ''}" if points else ""
-    return f"together at most {solution.max_joint:g} points{deals}{zone}"
+    deals = f", {counted(points, 'Pareto-optimal outcome')}" if points else ""
+    return f"together at most {counted(solution.max_joint, 'point', form='g')}{deals}{zone}"
 
 
 def check_run(path: Path) -> Findings:
@@ -71,7 +72,10 @@ def check_run(path: Path) -> Findings:
             problems.append(f"episode {episode.id}: {found}")
     missing = len(run.missing())
     rest = f"; {missing} still to be played (--resume)" if missing else ""
-    return problems, f"{path}: sound; {count} episodes, {turns} turns replayed{rest}"
+    return (
+        problems,
+        f"{path}: sound; {counted(count, 'episode')}, {counted(turns, 'turn')} replayed{rest}",
+    )
 
 
 def _differs(episode: Episode) -> str:
@@ -91,4 +95,7 @@ def check_data(path: Path) -> Findings:
     """Read every line as a scenario and, where it has turns, as a transcript."""
     scenarios = load_scenarios(path)
     dialogues = sum(bool(e.turns) for e in load_transcripts(path)) if path.suffix != ".txt" else 0
-    return [], f"{path}: sound; {len(scenarios)} scenarios, {dialogues} dialogues"
+    return (
+        [],
+        f"{path}: sound; {counted(len(scenarios), 'scenario')}, {counted(dialogues, 'dialogue')}",
+    )

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from .protocols import MootError, did_you_mean
+from .protocols.counted import counted
 from .terminal import COLUMNS, Json, app, err, out, seat_pairs, stoppable, tell
 
 Metrics = Annotated[
@@ -72,7 +73,7 @@ def crossplay(
         command=shlex.join(["moot", *sys.argv[1:]]),
     )
     _say(
-        f"{tournament.name}: {len(tournament.cells)} cells of {episodes} episodes, seed {seed}; "
+        f"{tournament.name}: {len(tournament.cells)} cells of {counted(episodes, 'episode')}, seed {seed}; "
         f"sides {' and '.join(tournament.sides)}; into {tournament.folder}"
     )
     _watched(((f"{i} - {j}", e) for (i, j), e in tournament), tournament.wanted, tournament.folder)
@@ -104,8 +105,8 @@ def evaluate(
     evaluation = Evaluation(suite, out=out_dir, command=shlex.join(["moot", *sys.argv[1:]]))
     asked = evaluation.suite
     _say(
-        f"{asked.name}: {len(asked.scenarios)} scenarios, {len(asked.agents)} agents, "
-        f"{len(evaluation.places)} runs; into {evaluation.folder}"
+        f"{asked.name}: {counted(len(asked.scenarios), 'scenario')}, {counted(len(asked.agents), 'agent')}, "
+        f"{counted(len(evaluation.places), 'run')}; into {evaluation.folder}"
     )
     playing = ((f"{p.scenario}, {p.agent}", e) for p, e in evaluation)
     _watched(playing, evaluation.wanted, evaluation.folder)
@@ -212,7 +213,9 @@ def efficiency(
         out=out_dir,
         command=shlex.join(["moot", *sys.argv[1:]]),
     )
-    _say(f"{economy.name}: {len(economy.arms)} arms of {episodes} episodes; into {economy.folder}")
+    _say(
+        f"{economy.name}: {len(economy.arms)} arms of {counted(episodes, 'episode')}; into {economy.folder}"
+    )
     _watched(economy, economy.wanted, economy.folder)
     found = economy.result()
     if as_json:
@@ -274,7 +277,10 @@ def dataset(
     from .evaluation.dataset import write_parquet
 
     count = write_parquet(run, file)
-    out.print(Text(f"{count} episodes in {file} ({file.stat().st_size:,} bytes)"), soft_wrap=True)
+    out.print(
+        Text(f"{counted(count, 'episode')} in {file} ({file.stat().st_size:,} bytes)"),
+        soft_wrap=True,
+    )
 
 
 def _say(text: str) -> None:

@@ -12,6 +12,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from .protocols import MootError
+from .protocols.counted import counted
 from .protocols.interrupt import heed
 from .terminal import COLUMNS, Json, app, err, out, stoppable, tell
 
@@ -41,7 +42,7 @@ def finetune(
     err.print(
         Text(
             f"{tuning.name}: {tuning.adapter.method} on {tuning.base}, rule {federation.rule}, "
-            f"{federation.rounds} round{'s' * (federation.rounds > 1)}, seed {tuning.seed}; "
+            f"{counted(federation.rounds, 'round')}, seed {tuning.seed}; "
             f"into {job.folder}"
         ),
         soft_wrap=True,

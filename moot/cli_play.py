@@ -18,6 +18,7 @@ from .environments import Episode
 from .environments.records import Run
 from .environments.transcripts import is_transcripts, load_transcripts
 from .protocols import MootError, did_you_mean
+from .protocols.counted import counted
 from .terminal import COLUMNS, Json, app, err, notice, out, seat_pairs, stoppable, tell
 
 
@@ -66,12 +67,14 @@ def simulate(
     notice(run.notice)
     who = ", ".join(f"{name} = {seat.spec}" for name, seat in simulation.seats.items())
     err.print(
-        Text(f"{simulation.name}: {wanted} episodes, seed {seed}; {who}; into {run.path}"),
+        Text(
+            f"{simulation.name}: {counted(wanted, 'episode')}, seed {seed}; {who}; into {run.path}"
+        ),
         soft_wrap=True,
     )
     with stoppable(
         lambda: (
-            f"{wanted - len(run.missing())} of {wanted} episodes are kept in {run.path}: repeat the "
+            f"{wanted - len(run.missing())} of {counted(wanted, 'episode')} kept in {run.path}: repeat the "
             f"command with --out {run.path} --resume"
         )
     ):
@@ -96,7 +99,7 @@ def _watch(simulation: Any, wanted: int) -> None:
             messages += len(episode.messages)
             completed += episode.outcome.completed
             done += 1
-            note = f"{messages} messages"
+            note = counted(messages, "message")
             progress.update(task, completed=done, note=note, refresh=False)
 
 
@@ -204,27 +207,27 @@ def show(
         if episode is None:
             raise MootError("--frames draws one episode: add --episode N")
         files = save_frames(_episode(run, episode), frames)
-        out.print(f"{len(files) - 1} frames, {files[-1]}", soft_wrap=True)
+        out.print(f"{counted(len(files) - 1, 'frame')}, {files[-1]}", soft_wrap=True)
         return
     if episode is not None:
         out.print(transcript(_episode(run, episode), detail=True))
         return
     count = 0
 
-    def counted() -> Iterator[Episode]:
+    def watched() -> Iterator[Episode]:
         nonlocal count
         for e in _episodes(run):
             count += 1
             yield e
 
-    found = heapq.nsmallest(limit, counted(), key=lambda e: e.id)
+    found = heapq.nsmallest(limit, watched(), key=lambda e: e.id)
     if is_transcripts(run):
         out.print(Text(str(run), style="bold"), soft_wrap=True)
     else:
         header = Run.open(run).header
         who = ", ".join(f"{name} = {spec}" for name, spec in header.agents.items())
         out.print(
-            Text(f"{header.name}: {count} of {header.episodes} episodes; {who}"),
+            Text(f"{header.name}: {count} of {counted(header.episodes, 'episode')}; {who}"),
             soft_wrap=True,
         )
     out.print(episode_list(found))
@@ -275,7 +278,7 @@ def check(
     for problem in problems[:20]:
         err.print(Text(f"{path}: {problem}"), soft_wrap=True)
     if problems:
-        raise MootError(f"{path}: {len(problems)} problem(s) found", usage=False)
+        raise MootError(f"{path}: {counted(len(problems), 'problem')} found", usage=False)
     out.print(Text(summary), soft_wrap=True)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .environments import WORLDS, Episode
 from .protocols import MootError
+from .protocols.counted import counted
 from .terminal import Json, app, err, notice, out, stoppable, tell
 
 if TYPE_CHECKING:
@@ -161,7 +162,9 @@ def _ending(episode: Episode) -> Text:
     text = Text(f"\nThe game is over: {str(episode.ended).replace('-', ' ')}.", style="bold")
     for agent, points in episode.outcome.utilities.items():
         you = " (you)" if episode.seats.get(agent) == "human" else ""
-        text.append(f"\n  {agent}{you} has {points:.4g} points", style="not bold")
+        text.append(
+            f"\n  {agent}{you} has {counted(points, 'point', form='.4g')}", style="not bold"
+        )
     if best is not None:
         text.append(f"\n  together they could have had {best:.4g}", style="not bold dim")
     return text

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .environments import Episode, Turn
+from .protocols.counted import counted
 from .show import plain
 
 SIDES = ("cyan", "magenta")
@@ -33,7 +34,8 @@ def contrast(one: Episode, two: Episode, names: tuple[str, str]) -> RenderableTy
         _add(lines, "+", second[c:d], SIDES[1])
     games = "" if _game(one) == _game(two) else " of different games"
     head = Text(f"Episode {one.id}{games}: ", style="bold")
-    head.append("the same in every turn" if not apart else f"{apart} turns differ", style="bold")
+    differ = f"{counted(apart, 'turn')} {'differs' if apart == 1 else 'differ'}"
+    head.append(differ if apart else "the same in every turn", style="bold")
     ends = [
         Text(f"{sign} {name}: {_end(e)}", style=colour)
         for sign, name, e, colour in zip("-+", names, (one, two), SIDES, strict=True)

@@ -39,6 +39,7 @@ from .protocols import (
     did_you_mean,
     read,
 )
+from .protocols.counted import counted
 from .protocols.interrupt import heed
 
 OURS = ("world", "protocol", "agents", "max_text", "patience", "source", "coach")
@@ -105,7 +106,7 @@ def generate(words: str, world: str, author: Spec, *, tries: int = 5, seed: int 
             error = ProtocolError(kind="bad-content", agent="author", arrived=arrived, legal=wrong)
         refused.append(error.legal)
     raise MootError(
-        f"no sound scenario in {tries} drafts; the last one: {refused[-1]}. Try a larger author "
+        f"no sound scenario in {counted(tries, 'draft')}; the last one: {refused[-1]}. Try a larger author "
         "(--author hf:MODEL or openai:MODEL@URL), more --tries, or other words",
         usage=False,
     )

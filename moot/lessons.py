@@ -19,6 +19,7 @@ from .environments.transcripts import episodes_of
 from .finetune.examples import Example, Writer, examples, from_messages, split, view
 from .finetune.keyed import number
 from .protocols import MootError, did_you_mean
+from .protocols.counted import counted
 from .simulation import Simulation
 from .tuning import Client, Partition, Tuning
 
@@ -64,7 +65,7 @@ def lessons(
 def _words(client: Client) -> str:
     if client.dialogues or client.messages:
         return f"reads {client.dialogues or client.messages}"
-    return f"{client.teacher} shows {client.episodes} games at seat {client.seat}"
+    return f"{client.teacher} shows {counted(client.episodes, 'game')} at seat {client.seat}"
 
 
 def _examples(
@@ -174,8 +175,9 @@ def cut(labels: Sequence[str], partition: Partition, seed: int) -> dict[str, lis
     Dirichlet: client k's share of a label is that of its draw p_k ~ Dir(alpha) among all clients' draws.
     """
     if partition.by != "natural" and (partition.clients or 0) > len(labels):
+        many = counted(partition.clients or 0, "client")
         raise MootError(
-            f"partition.clients: {partition.clients} clients for {len(labels)} dialogues; want fewer"
+            f"partition.clients: {many} for {counted(len(labels), 'dialogue')}; want fewer"
         )
     kinds = sorted(set(labels))
     rng = np.random.default_rng(number("partition", seed) & 0xFFFFFFFF)

@@ -16,6 +16,7 @@ from rich.table import Table
 from .environments.load import seats as seats_of
 from .environments.records import Run
 from .evaluation.paired import Estimate, difference, mean
+from .protocols.counted import counted
 
 Games = dict[str, dict[int, float]]
 """Client -> number of the episode -> value."""
@@ -124,9 +125,9 @@ def _ratio(tokens: Mapping[str, tuple[float, int]]) -> str:
 def _caption(results: Mapping[str, Result]) -> str:
     first = next(iter(results.values()))
     games = sum(map(len, first.games["utility"].values()))
-    told = [f"{len(first.losses)} clients"]
+    told = [counted(len(first.losses), "client")]
     if games:
-        told.append(f"{games} games per variant, ± half the 95 % interval over games")
+        told.append(f"{counted(games, 'game')} per variant, ± half the 95 % interval over games")
     return "; ".join(told)
 
 

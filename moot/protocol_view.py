@@ -14,6 +14,7 @@ from rich.text import Text
 from .environments.load import load_scenario, shipped
 from .environments.scenario import ProtocolChoice, Scenario
 from .protocols import PROTOCOLS, MootError, Protocol, did_you_mean
+from .protocols.counted import counted
 from .protocols.diagram import floor, table
 
 
@@ -47,7 +48,7 @@ def in_words(protocol: Protocol) -> RenderableType:
     title.append(f"{protocol.source}\n", style="dim")
     title.append(_seats(protocol))
     if protocol.deadline is not None:
-        title.append(f"; at most {protocol.deadline} messages")
+        title.append(f"; at most {counted(protocol.deadline, 'message')}")
     parts: list[RenderableType] = [title]
     for state in protocol.states:
         parts.append(Text.assemble((f"\n{state.name}", "bold"), f"  {floor(state)}"))
@@ -66,4 +67,8 @@ def _seats(protocol: Protocol) -> str:
             for role, n in protocol.roles.items()
         )
     low, high = protocol.size
-    return f"{low} agents" if low == high else f"{low} {f'to {high}' if high else 'or more'} agents"
+    return (
+        counted(low, "agent")
+        if low == high
+        else f"{low} {f'to {high}' if high else 'or more'} agents"
+    )

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from .counted import counted
 from .message import Ended
 from .protocol import (
     ANY,
@@ -115,11 +116,11 @@ def _check_state(protocol: Protocol, state: State, names: list[str], standings: 
     if state.while_any is not None and state.rounds is not None:
         raise broken(protocol, f"{here}: lasts by while_any or by rounds, not by both")
     if state.rounds is not None and state.rounds < 1:
-        raise broken(protocol, f"{here}: lasts {state.rounds} rounds; want 1 or more")
+        raise broken(protocol, f"{here}: lasts {counted(state.rounds, 'round')}; want 1 or more")
     if state.while_any is not None and not state.then:
         raise broken(protocol, f"{here}: nothing follows when no {state.while_any} is left")
     if state.rounds is not None and not state.then:
-        raise broken(protocol, f"{here}: nothing follows after {state.rounds} rounds")
+        raise broken(protocol, f"{here}: nothing follows after {counted(state.rounds, 'round')}")
     if isinstance(state.then, tuple) and state.then and state.then[-1][0] is not None:
         raise broken(protocol, f"{here}: its last ending must be for None, which always holds")
     known = (*names, BACK) if _nested(protocol, state.name) else names

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .counted import counted
 from .message import Ended
 from .protocol import (
     BACK,
@@ -56,9 +57,9 @@ def floor(state: State) -> str:
     if state.while_any is not None and state.while_any != state.floor:
         return f"{who}, while anyone is {state.while_any}"
     if state.rounds is not None and state.floor == "NAMED":
-        return f"{who}, {state.rounds} messages for each agent"
+        return f"{who}, {counted(state.rounds, 'message')} for each agent"
     if state.rounds is not None:
-        return f"{who}, {state.rounds} time{'s' if state.rounds > 1 else ''} each"
+        return f"{who}, {counted(state.rounds, 'time')} each"
     return who
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from .counted import counted
 from .message import Act, Content, Ended
 
 TURN = "TURN"
@@ -200,8 +201,9 @@ class Protocol:
             low, high = self.size
             if low <= len(agents) and (high is None or len(agents) <= high):
                 return None
-            want = low if low == high else f"{low} or more" if high is None else f"{low} to {high}"
-            return f"{self.name} seats {want} agents, got {len(agents)}"
+            more = "or more" if high is None else f"to {high}"
+            want = counted(low, "agent") if low == high else f"{low} {more} agents"
+            return f"{self.name} seats {want}, got {len(agents)}"
         for role, count in self.roles.items():
             have = sum(roles.get(a) == role for a in agents)
             if have != count and not (count is None and have > 0):

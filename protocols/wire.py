@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
+from .counted import counted
 from .message import Message, ProtocolError, Reply
 from .protocol import EVERYONE, NOBODY, Move, One, Option, Protocol
 
@@ -94,18 +95,22 @@ def read(raw: str, agent: str, legal: str) -> Reply | ProtocolError:
     return ProtocolError(kind="unreadable", agent=agent, arrived=what[:200], legal=legal)
 
 
+def _at_most(deadline: int) -> str:
+    return f"At most {counted(deadline, 'message')} {'is' if deadline == 1 else 'are'}"
+
+
 def rules(protocol: Protocol, role: str, explain: Callable[[Move], str], many: bool) -> str:
     """The protocol as prompt text for one role; `explain` words the world's content of a move,
     `many` tells that more than two agents talk, so that receivers are named."""
     lines = ['Reply with one JSON object: {"act", "content" if shown, "text": your words}.']
     if protocol.deadline is not None:
-        lines.append(f"At most {protocol.deadline} messages are said in all.")
+        lines.append(f"{_at_most(protocol.deadline)} said in all.")
     order = [name for name, part in protocol.parts.items() if not part.nested and "/" not in name]
     if order:
         lines.append(f"In this order: {', '.join(order)}.")
     for name, part in protocol.parts.items():
         if part.protocol.deadline is not None:
-            lines.append(f"At most {part.protocol.deadline} messages are said in {name}.")
+            lines.append(f"{_at_most(part.protocol.deadline)} said in {name}.")
     for move in protocol.mine(role):
         to = ""
         if many and isinstance(move.to, One):

@@ -134,7 +134,7 @@ def test_a_command_says_what_is_kept_and_how_to_go_on(
     monkeypatch.setattr(Run, "append", seven)
     found, _, err = typed(*COMMAND)
     assert found == status
-    assert "stopped; 7 of 20 episodes are kept in run: repeat the command with" in err
+    assert "stopped; 7 of 20 episodes kept in run: repeat the command with" in err
     assert "--out run --resume" in err
     assert len(list(Run.open("run").episodes())) == 7
     monkeypatch.undo()

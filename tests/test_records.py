@@ -291,7 +291,7 @@ def test_a_full_disk_loses_nothing_that_was_written(
         heal = failing(monkeypatch, "write", errno.ENOSPC, after=5, part=100)
         for number in range(5):
             run.append(episode(number))
-        with pytest.raises(MootError, match="disk is full; 5 of 40 episodes are kept") as caught:
+        with pytest.raises(MootError, match="disk is full; 5 of 40 episodes kept") as caught:
             run.append(episode(5))
         heal()
         assert not caught.value.usage
@@ -322,7 +322,7 @@ def test_a_disk_that_fills_while_closing_says_so(
     run = create(tmp_path / "a")
     run.append(episode(0))
     failing(monkeypatch, "fsync", errno.EIO)
-    with pytest.raises(MootError, match=r"finish writing .*1 of 40 episodes are kept"):
+    with pytest.raises(MootError, match=r"finish writing .*1 of 40 episodes kept"):
         run.close()
 
 
@@ -470,7 +470,7 @@ def test_a_real_limit_on_the_file_cuts_no_line(tmp_path: Path, whole: list[str])
     create(path).close()
     out, _ = child(path, limit=len("".join(whole[:10])) + 300).communicate(timeout=60)
     assert "the disk is full" in out.splitlines()[-1]
-    assert "10 of 40 episodes are kept" in out.splitlines()[-1]
+    assert "10 of 40 episodes kept" in out.splitlines()[-1]
     assert recorded(path) == set(whole[:10])
     finish(path)
     assert recorded(path) == set(whole)
