@@ -9,8 +9,9 @@ both reach. The oracle knows the menu in any case. Left out: plans for both cook
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from ...protocols import WORLD, Act, Observation, Reply
@@ -19,6 +20,8 @@ from .floor import AROUND, Cell, back
 
 SUPPLY = {"onion": "O", "tomato": "T", "dish": "D"}
 FULL = 3
+NARROW = 64
+"""Cells of floor from which on two are taken to be able to pass each other everywhere."""
 
 
 class Kitchen(NamedTuple):
@@ -32,7 +35,8 @@ class Kitchen(NamedTuple):
     other_holds: tuple[str, ...]
     pots: dict[Cell, tuple[list[str], int | None]]
     counters: dict[Cell, str]
-    recipe: list[str]
+    recipes: list[list[str]]
+    """Soups of the menu that can be made here, the first to be made first."""
     first: bool
     """Whether this is the first cook."""
 
@@ -56,7 +60,7 @@ def _reply(observation: Observation, rng: random.Random, menu: Any) -> Reply:
     if observation.may(Act.INFORM):
         words = f"I mean to {_errand(kitchen)[0]}."
         if observation.private.get("menu"):
-            words = f"The menu is {', '.join(kitchen.recipe)}. {words}"
+            words = f"The menu is {', '.join(kitchen.recipes[0])}. {words}"
         return Reply.said(Act.INFORM, None, None, words[: observation.max_text])
     steps = _plan(kitchen, observation.public["stretch"], rng)
     return Reply.said(Act.REQUEST, {"steps": steps}, None, "")
@@ -69,13 +73,13 @@ def _seen(observation: Observation, menu: Any) -> Kitchen:
     agents = observation.agents
     first = agents[0] == observation.agent
     menu = menu or observation.public.get("menu")
-    recipe = _recipe(menu, floor) if menu else _heard_recipe(observation)
+    recipes = _recipes(menu, floor) if menu else [_heard_recipe(observation)]
     news = next((m for m in reversed(observation.heard) if m.sender == WORLD), None)
     if news is None:
         starts = [_find(grid, mark) for mark in "12"]
         me, other = starts if first else starts[::-1]
         pots = {at: (list[str](), None) for at in _all(floor, "P")}
-        return Kitchen(floor, me, "north", (), other, (), dict(pots), {}, recipe, first)
+        return Kitchen(floor, me, "north", (), other, (), dict(pots), {}, recipes, first)
     cooks: Mapping[str, Any] = field(news.content, "cooks")
     mine = cooks[observation.agent]
     theirs = next(c for name, c in cooks.items() if name != observation.agent)
@@ -86,14 +90,13 @@ def _seen(observation: Observation, menu: Any) -> Kitchen:
     counters = {cast(Cell, tuple(c["at"])): c["holds"][0] for c in field(news.content, "counters")}
     return Kitchen(
         floor, cast(Cell, tuple(mine["at"])), mine["facing"], tuple(mine["holds"]),
-        cast(Cell, tuple(theirs["at"])), tuple(theirs["holds"]), pots, counters, recipe, first,
+        cast(Cell, tuple(theirs["at"])), tuple(theirs["holds"]), pots, counters, recipes, first,
     )  # fmt: skip
 
 
-def _recipe(menu: Sequence[Sequence[str]], grid: Sequence[str]) -> list[str]:
-    """The first soup of the menu that can be made here."""
+def _recipes(menu: Sequence[Sequence[str]], grid: Sequence[str]) -> list[list[str]]:
     there = {mark for row in grid for mark in row}
-    return next((list(r) for r in menu if all(SUPPLY[i] in there for i in r)), list(menu[0]))
+    return [list(r) for r in menu if all(SUPPLY[i] in there for i in r)] or [list(menu[0])]
 
 
 def _heard_recipe(observation: Observation) -> list[str]:
@@ -107,7 +110,7 @@ def _heard_recipe(observation: Observation) -> list[str]:
 
 def _errand(k: Kitchen) -> tuple[str, list[Cell]]:
     """What to do next in words, and the stations at which it can be done; none: get out of the way."""
-    near = _reach(k.grid, k.me)
+    near = _reach(k.grid, k.me, k.other)
     held = k.holds[0] if k.holds else ""
     cooking = [at for at, (_, left) in k.pots.items() if left is not None]
     shared = _shared(k, near)
@@ -118,7 +121,7 @@ def _errand(k: Kitchen) -> tuple[str, list[Cell]]:
         return "take the soup", ready or [at for at in k.pots if at in near] or shared
     if held:
         open_ = [at for at in k.pots if at in near and held in _wants(k, at)]
-        spare = _bin(k, near) if _any(k.pots, near) else shared
+        spare = shared if not _any(k.pots, near) and _room(k, near) else _bin(k, near)
         return f"put the {held} into a pot", open_ or spare
     soup = [at for at, thing in k.counters.items() if thing == "soup" and at in near]
     if soup and _of(k.grid, near, "S"):
@@ -135,35 +138,60 @@ def _errand(k: Kitchen) -> tuple[str, list[Cell]]:
 
 def _fetch(k: Kitchen, near: set[Cell], alone: bool) -> tuple[str, list[Cell]]:
     """An ingredient that some pot lacks, less what the other carries to it; or a pot to be put on."""
+    theirs = _reach(k.grid, k.other, k.me)
     for at in k.pots:
         wants = _wants(k, at)
         if k.other_holds and k.other_holds[0] in wants:
             wants.remove(k.other_holds[0])
+        if len(wants) == 1 and not k.first and _may_spoil(k, at, wants[0], theirs):
+            continue
         lying = [t for t in k.counters.values() if t in wants]
         for thing in sorted(set(wants)):
             there = [c for c, t in k.counters.items() if t == thing and c in near]
             if there and not alone:
                 return f"fetch the {thing} from the counter", there
-            if len(lying) < len(wants) and (supply := _of(k.grid, near, SUPPLY[thing])):
+            more = len(lying) < len(wants) and (not alone or _room(k, near))
+            if more and (supply := _of(k.grid, near, SUPPLY[thing])):
                 return f"fetch an {thing}" if thing == "onion" else f"fetch a {thing}", supply
-    start = [
-        at
-        for at, (holds, left) in k.pots.items()
-        if at in near and left is None and sorted(holds) == sorted(k.recipe)
-    ]
+    start = [at for at in k.pots if at in near and _complete(k, at)]
     return ("put the pot on", start) if start else ("wait", [])
+
+
+def _due(k: Kitchen, pot: Cell) -> list[str] | None:
+    """The soup that a pot can still become; None when what is in it is in no soup of the menu."""
+    holds = Counter(k.pots[pot][0])
+    return next((r for r in k.recipes if holds <= Counter(r)), None)
 
 
 def _wants(k: Kitchen, pot: Cell) -> list[str]:
     """What the recipe still lacks in this pot; nothing once it is on."""
     holds, left = k.pots[pot]
-    if left is not None:
-        return []
-    rest = list(k.recipe)
-    for thing in holds:
-        if thing in rest:
-            rest.remove(thing)
-    return rest if len(holds) < FULL else []
+    due = _due(k, pot)
+    return (
+        []
+        if left is not None or due is None
+        else sorted((Counter(due) - Counter(holds)).elements())
+    )
+
+
+def _complete(k: Kitchen, pot: Cell) -> bool:
+    """Whether a pot is to be put on: it holds a recipe, or what will never be one and must go."""
+    holds, left = k.pots[pot]
+    return left is None and bool(holds) and _due(k, pot) in (None, sorted(holds), holds)
+
+
+def _may_spoil(k: Kitchen, pot: Cell, thing: str, theirs: set[Cell]) -> bool:
+    """Whether two cooks who both bring the last ingredient would both get it into the pot."""
+    roomy = len(k.pots[pot][0]) + 1 < FULL and not k.other_holds
+    return roomy and pot in theirs and bool(_of(k.grid, theirs, SUPPLY[thing]))
+
+
+def _room(k: Kitchen, near: set[Cell]) -> bool:
+    """Whether a counter that both reach stays free for the soup, if that must come back over one."""
+    theirs = _reach(k.grid, k.other, k.me)
+    both = [at for at in _all(k.grid, "X") if at in near & theirs]
+    back = bool(_of(k.grid, near, "S")) and not _of(k.grid, theirs, "S")
+    return not back or len(both) == 1 or sum(at not in k.counters for at in both) > 1
 
 
 def _plan(k: Kitchen, most: int, rng: random.Random) -> list[str]:
@@ -245,24 +273,59 @@ def _aside(k: Kitchen, rng: random.Random) -> list[str]:
     return ["stay"]
 
 
-def _reach(grid: Sequence[str], start: Cell) -> set[Cell]:
-    """Stations and counters that a cook can come to stand before."""
-    floor, waiting, found = {start}, deque([start]), set[Cell]()
+def _reach(grid: tuple[str, ...], start: Cell, other: Cell) -> set[Cell]:
+    """Stations and counters that a cook can come to stand before, if the other makes way."""
+    wide = len(_all(grid, " ")) > NARROW
+    return {
+        (x + dx, y + dy)
+        for x, y in (_walk(grid, start) if wide else _floors(grid)[start, other])
+        for dx, dy in AROUND.values()
+        if grid[y + dy][x + dx] != " "
+    }
+
+
+@lru_cache(maxsize=1024)
+def _walk(grid: tuple[str, ...], start: Cell) -> frozenset[Cell]:
+    """All floor that hangs together with this cell."""
+    found, waiting = {start}, deque([start])
     while waiting:
         x, y = waiting.popleft()
         for dx, dy in AROUND.values():
             there = (x + dx, y + dy)
-            if grid[there[1]][there[0]] != " ":
+            if there not in found and grid[there[1]][there[0]] == " ":
                 found.add(there)
-            elif there not in floor:
-                floor.add(there)
                 waiting.append(there)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=64)
+def _floors(grid: tuple[str, ...]) -> Mapping[tuple[Cell, Cell], frozenset[Cell]]:
+    """(Own cell, the other's) -> the floor that one can come to. In a corridor two cannot pass each other,
+    so the pairs of cells fall apart: who is left of the other stays there."""
+    floor = _all(grid, " ")
+    beside = {
+        (x, y): [(x + dx, y + dy) for dx, dy in AROUND.values() if grid[y + dy][x + dx] == " "]
+        for x, y in floor
+    }
+    found: dict[tuple[Cell, Cell], frozenset[Cell]] = {}
+    for first in ((a, b) for a in floor for b in floor if a != b):
+        if first in found:
+            continue
+        pairs, waiting = {first}, deque([first])
+        while waiting:
+            me, other = waiting.popleft()
+            moved = [(c, other) for c in beside[me] if c != other]
+            for pair in moved + [(me, c) for c in beside[other] if c != me]:
+                if pair not in pairs:
+                    pairs.add(pair)
+                    waiting.append(pair)
+        found |= dict.fromkeys(pairs, frozenset(me for me, _ in pairs))
     return found
 
 
 def _shared(k: Kitchen, near: set[Cell]) -> list[Cell]:
     """Free counters that both reach."""
-    both = near & _reach(k.grid, k.other)
+    both = near & _reach(k.grid, k.other, k.me)
     return [at for at in _all(k.grid, "X") if at in both and at not in k.counters]
 
 
