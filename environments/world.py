@@ -10,6 +10,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ..protocols import Content, Ended, Message, Move, OfferSpace
@@ -42,6 +44,8 @@ class Solution(BaseModel):
     """Undominated utility vectors of deals, ascending; empty where it is a hyperplane (`transfer`)."""
     transfer: bool = False
     """Utility moves freely between agents by payments: a deal is efficient when its sum is maximal."""
+    zero_sum: bool = False
+    """What one side gains the other loses: no outcome is better for all than another."""
     max_joint: float
     """Largest sum of utilities over all deals; infinite where nobody knows."""
     max_nash: float
@@ -114,8 +118,58 @@ class Drawing(Protocol):
         ...
 
 
+class Revealing(Protocol):
+    """A world with a hidden state that changes."""
+
+    def reveal(self) -> Mapping[str, Any]:
+        """That state now, and what is best in it, for agents that are shown everybody's secrets."""
+        ...
+
+
+class Listener(Protocol):
+    """One who hears the talk and guesses at one secret, of which finitely many things may be true."""
+
+    seat: str
+    """Who listens; empty for an outsider, who hears what all hear."""
+    truth: int
+    """Number of the hypothesis that is true."""
+    logs: NDArray[np.float64]
+    """Natural logarithm of the probability of each hypothesis by what was heard so far, (H,)."""
+
+    def hear(self, message: Message) -> bool:
+        """Take note of what the seat hears or says; whether the message bears on the secret."""
+        ...
+
+
+class Listening(Protocol):
+    """A world that knows what its typed messages tell of its secrets (`listening.py`)."""
+
+    def listeners(self) -> Sequence[Listener]:
+        """Those of a talk that begins; empty where there are too many hypotheses."""
+        ...
+
+
+class Gaps(NamedTuple):
+    """What each agent could have had more, if nobody else had done otherwise. Never below 0."""
+
+    regret: Mapping[str, float]
+    """Agent -> points that the best reply to what all others did would have brought more."""
+    mixed: Mapping[str, float] | None = None
+    """The same, where the game was played several times, of the best reply to how often the others did
+    what, against doing it as often as one did. None where each chose once: it is the same."""
+
+
+class Replying(Protocol):
+    """A world whose best replies are found exactly."""
+
+    def gaps(self, messages: Sequence[Message]) -> Gaps | None:
+        """Of a game with these messages; None unless it was played to its end."""
+        ...
+
+
 class World(Protocol):
-    """What `Environment` asks of every world. It may be `Telling`, `Ending` or `Drawing` besides."""
+    """What `Environment` asks of every world. It may be `Telling`, `Ending`, `Drawing`, `Revealing`,
+    `Listening` or `Replying` besides."""
 
     name: ClassVar[str]
     summary: ClassVar[str]

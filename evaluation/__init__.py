@@ -3,12 +3,13 @@
 from .compare import compare
 from .cross import Cross
 from .differences import Comparison, Difference
-from .metrics import METRICS, Metric
+from .metrics import METRICS, ON_REQUEST, Metric
 from .scores import Score, Scores, merged, score, score_path, score_paths
 from .table import comparison_table, cross_table, shortest, table
 
 __all__ = [
     "METRICS",
+    "ON_REQUEST",
     "Comparison",
     "Cross",
     "Difference",

@@ -5,6 +5,8 @@ A part is what an episode adds to a metric's two sums (`metrics.py`); None is un
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .seen import Seen, best_least, distance
 from .statistics import Part
 
@@ -44,6 +46,25 @@ def regret(seen: Seen) -> Part | None:
         return None
     best = max(seen.known.max_joint, sum(seen.known.disagreement))
     return max(best - sum(seen.utilities), 0.0), 1
+
+
+def reply_regret(seen: Seen) -> Part | None:
+    """Mean over agents of  max over own choices of u_a(own, others as they did)  -  u_a: what an agent's best
+    reply in hindsight would have brought more."""
+    return None if seen.gaps is None else (_mean(seen.gaps.regret), 1)
+
+
+def exploitability(seen: Seen) -> Part | None:
+    """NashConv over agents (Lanctot et al. 2017), of the profile s in which each agent does what it did as
+    often as it did: 1/n sum_a  max over own choices of u_a(own, s_-a)  -  u_a(s). Where each chose once, this
+    is `reply_regret`."""
+    if seen.gaps is None:
+        return None
+    return _mean(seen.gaps.regret if seen.gaps.mixed is None else seen.gaps.mixed), 1
+
+
+def _mean(points: Mapping[str, float]) -> float:
+    return sum(points.values()) / len(points)
 
 
 def joint_share(seen: Seen) -> Part | None:

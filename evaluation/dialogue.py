@@ -20,6 +20,7 @@ from typing import Any, cast
 from ..environments import WORLDS, Drawing, Episode, Solution, Turn, replay, said
 from ..environments.scenario import COACH
 from ..protocols import Act, Message, Reply
+from .learned import Learned
 from .written import written
 
 MOST_POINTS = 41
@@ -31,8 +32,15 @@ EPS = 1e-9
 Data = dict[str, Any]
 
 
-def dialogue(episode: Episode, solution: Solution | None, *, pictures: bool = False) -> Data:
-    """The episode for JSON. `pictures` replays it where its world draws its state."""
+def dialogue(
+    episode: Episode,
+    solution: Solution | None,
+    *,
+    pictures: bool = False,
+    learned: Sequence[Learned | None] = (),
+) -> Data:
+    """The episode for JSON. `pictures` replays it where its world draws its state; `learned` is what each
+    message told of secrets, for the turns' `bits` (gained, about the truth)."""
     scenario = episode.scenario
     seats = list(scenario.roles)
     world = WORLDS[scenario.world].build(scenario)
@@ -40,6 +48,10 @@ def dialogue(episode: Episode, solution: Solution | None, *, pictures: bool = Fa
     turns = [_turn(turn, seats) for turn in episode.turns]
     none = list(solution.disagreement) if solution else [0.0] * len(seats)
     _weigh(episode, turns, seats, none)
+    said_in = (shown for shown, turn in zip(turns, episode.turns, strict=True) if turn.message)
+    for shown, told in zip(said_in, learned, strict=False):
+        if told is not None:
+            shown["bits"] = [round(told.gained, 3), round(told.true, 3)]
     utilities = episode.outcome.utilities
     results: Mapping[str, float] = episode.outcome.results or {}
     data: Data = {

@@ -28,6 +28,8 @@ MOST_POINTS = 1500
 MOST_FRONTIERS = 60
 MOST_PICTURES = 256
 """Dialogues with pictures; each is a replay, and takes room."""
+MOST_LISTENED = 256
+"""Dialogues whose turns say what they told of secrets, which can take some milliseconds each."""
 GROUPS, FEWEST = 8, 10
 """Most groups along the tokens of a score-versus-tokens curve, fewest episodes in one."""
 
@@ -74,7 +76,8 @@ class Gathered:
         solution = solved(seen)
         pictures = self._pictures < MOST_PICTURES and draws(episode.scenario.world)
         self._pictures += pictures
-        told = dialogue(episode, solution, pictures=pictures)
+        learned = seen.learned if len(self) < MOST_LISTENED else ()
+        told = dialogue(episode, solution, pictures=pictures, learned=learned)
         if group:
             told["group"] = group
         self._count(seen, solution)

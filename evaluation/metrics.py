@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from ..protocols import MootError, did_you_mean
-from . import achieved, conduct, talk
+from . import achieved, conduct, informed, talk
 from .seen import Seen
 from .statistics import Part
 
@@ -158,6 +158,36 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }  # fmt: skip
+ON_REQUEST: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric(
+            "reply_regret", "points that an agent's best reply in hindsight would have brought more",
+            "points", COUNT, achieved.reply_regret, better="low",
+        ),
+        Metric(
+            "exploitability", "points that a best reply to the others' mixtures would bring more",
+            "points", COUNT, achieved.exploitability, better="low",
+        ),
+        Metric(
+            "bits_per_message", "bits by which listeners grew surer of secrets",
+            "bits", ANY, informed.bits,
+        ),
+        Metric(
+            "bits_per_episode", "the same, in a whole talk",
+            "bits", ANY, informed.bits_in_all,
+        ),
+        Metric(
+            "true_bits_per_message", "bits by which the truth became likelier to listeners",
+            "bits", ANY, informed.true_bits,
+        ),
+        Metric(
+            "true_bits_per_episode", "the same, in a whole talk",
+            "bits", ANY, informed.true_bits_in_all,
+        ),
+    )
+}  # fmt: skip
+"""Metrics that are scored only where they are asked for by name: they cost more than all others together."""
 
 
 def parts(seen: Seen, metrics: Mapping[str, Metric]) -> dict[str, Part]:
@@ -196,7 +226,8 @@ def chosen(metrics: Mapping[str, Metric] | Iterable[str]) -> Mapping[str, Metric
     for name in metrics:
         if name.startswith((SEAT, RESULT)):
             continue
-        if name not in METRICS:
-            raise MootError(f"no metric {name!r}; {did_you_mean(name, METRICS)}")
-        found[name] = METRICS[name]
+        known = {**METRICS, **ON_REQUEST}
+        if name not in known:
+            raise MootError(f"no metric {name!r}; {did_you_mean(name, known)}")
+        found[name] = known[name]
     return found

@@ -167,7 +167,8 @@ def score(
 ) -> Scores:
     """Score a run, what lies at a path, or episodes as they come.
 
-    `metrics`: names of some, or a mapping with metrics of your own. Raises `MootError`.
+    `metrics`: names of some, those of `ON_REQUEST` too, or a mapping with metrics of your own. Raises
+    `MootError`.
     """
     wanted = chosen(metrics)
     notices: list[str] = []
@@ -182,15 +183,18 @@ def score(
     return scores
 
 
-def score_path(path: str | Path) -> Scores:
+def score_path(path: str | Path, metrics: Mapping[str, Metric] | Iterable[str] = METRICS) -> Scores:
     """Score a run folder, an `episodes.jsonl` or a file of human dialogues. Raises `MootError` when it
     is none of these."""
-    return score(path)
+    return score(path, metrics=metrics)
 
 
-def score_paths(paths: Iterable[str | Path]) -> dict[str, Scores]:
+def score_paths(
+    paths: Iterable[str | Path], metrics: Mapping[str, Metric] | Iterable[str] = METRICS
+) -> dict[str, Scores]:
     """Path -> its scores; `merged` puts them together."""
-    return {str(path): score_path(path) for path in paths}
+    wanted = chosen(metrics)
+    return {str(path): score_path(path, wanted) for path in paths}
 
 
 def merged(parts: Mapping[str, Scores]) -> Scores:

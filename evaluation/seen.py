@@ -10,9 +10,10 @@ from typing import cast
 import numpy as np
 
 from ..environments import WORLDS, Episode, Solution
-from ..environments.world import World
+from ..environments.world import Gaps, Replying, World
 from ..protocols import Act, Content, Ended, OfferSpace, Preferences, Reply
 from ..protocols.message import names_of
+from .learned import Learned, learned
 from .statistics import Floats
 
 FEW = 16
@@ -73,6 +74,18 @@ class Seen:
         others, mine = points(s.frontier, s.disagreement), np.array(self.utilities)
         better = (others >= mine - 1e-9).all(1) & (others > mine + 1e-9).any(1)
         return not better.any()
+
+    @cached_property
+    def learned(self) -> list[Learned | None]:
+        """What each message told of secrets, in bits; None of those that bear on none."""
+        return learned(self.world, self.messages, tuple(self.episode.scenario.roles))
+
+    @cached_property
+    def gaps(self) -> Gaps | None:
+        """What each agent could have had more by its best reply; None where the world cannot tell."""
+        if not hasattr(self.world, "gaps"):
+            return None
+        return cast(Replying, self.world).gaps(self.messages)
 
     @property
     def replies(self) -> Iterator[Reply]:

@@ -6,7 +6,7 @@ from .agents.scripted.players import names
 from .agents.seats import KINDS as AGENT_KINDS
 from .environments import WORLDS
 from .environments.load import shipped
-from .evaluation import METRICS
+from .evaluation import METRICS, ON_REQUEST
 from .protocols import PROTOCOLS
 
 KINDS = ("scenarios", "protocols", "environments", "agents", "metrics", "methods", "rules")
@@ -45,4 +45,4 @@ def catalogue(kind: str) -> dict[str, str]:
 
             return {name: rule.summary for name, rule in RULES.items()}
         case _:
-            return {name: metric.summary for name, metric in METRICS.items()}
+            return {name: m.summary for name, m in {**METRICS, **ON_REQUEST}.items()}

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from ...protocols import Act, Content, Ended, Message, Move, Offer
 from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
-from ..world import Notice, Outcome, Solution
+from ..world import Gaps, Notice, Outcome, Solution
 from .auction_scenario import (
     AUCTIONEER,
     SEALED,
@@ -30,6 +30,7 @@ from .auction_scenario import (
     sale,
     solve,
 )
+from .replies import auction_gaps
 
 
 class Bid(Offer):
@@ -214,3 +215,6 @@ class AuctionHouse:
 
     def space(self, agent: str) -> None:
         """None: bids are compared with each other, not ranked by one agent."""
+
+    def gaps(self, messages: Sequence[Message]) -> Gaps | None:
+        return auction_gaps(self.scenario, messages) if self._kind == SEALED else None

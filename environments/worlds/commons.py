@@ -17,8 +17,9 @@ from pydantic import BaseModel
 from ...protocols import Act, Choice, Content, Ended, Message, Move
 from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
-from ..world import Notice, Outcome, Solution
+from ..world import Gaps, Notice, Outcome, Solution
 from .commons_scenario import CommonsGenerator, CommonsScenario, solve
+from .replies import commons_gaps
 
 
 class Take(Choice):
@@ -175,6 +176,9 @@ class Commons:
 
     def space(self, agent: str) -> None:
         """None: what is taken is no offer."""
+
+    def gaps(self, messages: Sequence[Message]) -> Gaps | None:
+        return commons_gaps(self.scenario, messages)
 
 
 def gini(amounts: Sequence[float]) -> float:

@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from ...protocols import Act, Answer, Choice, Content, Ended, Message, Move
 from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
-from ..world import Notice, Outcome, Solution
+from ..world import Gaps, Listener, Notice, Outcome, Solution
+from .hidden_listener import HiddenListener
 from .hidden_scenario import HiddenGenerator, HiddenScenario, posterior, solve
 
 
@@ -204,6 +205,33 @@ class HiddenRole:
     def space(self, agent: str) -> None:
         """None: claims and votes are not offers."""
 
+    def listeners(self) -> Sequence[Listener]:
+        s = self.scenario
+        return [HiddenListener(s.things, s.features, self._debaters, s.liar, s.slip)]
+
+    def gaps(self, messages: Sequence[Message]) -> Gaps | None:
+        """By another vote (a judge: verdict), all others as they were."""
+        s = self.scenario
+        chosen = {
+            m.sender: whom
+            for m in messages
+            if (whom := getattr(m.content, "accuse", None)) is not None
+        }
+        if len(chosen) < len(s.roles):
+            return None
+        votes = {a: chosen[a] for a in self._debaters}
+        found = _most(votes) == s.liar
+        regret = dict.fromkeys(s.roles, 0.0)
+        for agent in s.roles:
+            if agent not in self._debaters:
+                regret[agent] = float(chosen[agent] != s.liar)
+            elif found is (agent == s.liar):  # it lost
+                could = [
+                    _most({**votes, agent: other}) == s.liar for other in self._accusable(agent)
+                ]
+                regret[agent] = float((not found) in could)
+        return Gaps(regret)
+
     def _unclaimed(self, agent: str) -> list[str]:
         said = {feature for feature, _ in self._claims.get(agent, ())}
         return [f for f in self.scenario.features if f not in said]
@@ -213,5 +241,10 @@ class HiddenRole:
 
     def _accused(self) -> str | None:
         """Who has more votes than anyone else; None when several have the most."""
-        (first, most), *rest = Counter(self._votes.values()).most_common()
-        return first if not rest or rest[0][1] < most else None
+        return _most(self._votes)
+
+
+def _most(votes: Mapping[str, str]) -> str | None:
+    """Who alone has the most votes."""
+    (first, most), *rest = Counter(votes.values()).most_common()
+    return first if not rest or rest[0][1] < most else None

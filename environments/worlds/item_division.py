@@ -19,11 +19,10 @@ from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, model_validator
 from ...protocols import Content, Ended, Message, Move, Offer, Preferences, changed, trusted
 from ...protocols.schemas import closed
 from ..scenario import STRICT, ProtocolChoice, Role, Scenario
-from ..world import Outcome, Solution
+from ..world import Listener, Outcome, Solution
+from .item_listener import MOST_VALUE, listeners
 
 MAX_SPLITS = 50_000
-MOST_VALUE = 100
-"""Largest points per item that anyone may claim (a public bound, not a secret)."""
 
 
 class Split(Offer):
@@ -358,6 +357,11 @@ class ItemDivision:
     def space(self, agent: str) -> ItemSpace:
         values = self.scenario.roles[agent].values
         return _space(tuple(self.scenario.items.items()), tuple(values.items()))
+
+    def listeners(self) -> Sequence[Listener]:
+        return listeners(
+            self.scenario.items, {a: role.values for a, role in self.scenario.roles.items()}
+        )
 
 
 def _integer(low: int, high: int) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from pydantic import BaseModel
 from ...protocols import Act, Answer, Choice, Content, Ended, Message, Move, OfferSpace, Question
 from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
-from ..world import Notice, Outcome, Solution
+from ..world import Listener, Notice, Outcome, Solution
+from .lesson_listener import SkillListener
 from .lesson_scenario import STUDENT, TUTOR, LessonScenario, best, solve
 from .lesson_subjects import LessonGenerator
 
@@ -266,3 +267,10 @@ class Lesson:
 
     def space(self, agent: str) -> OfferSpace | None:
         return None
+
+    def listeners(self) -> Sequence[Listener]:
+        minds = dict(zip(self.scenario.skills, self._key[1], strict=True))
+        return [
+            SkillListener(self.tutor, skill, minds[name], ACTS, name)
+            for name, skill in self.scenario.skills.items()
+        ]

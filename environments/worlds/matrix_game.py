@@ -18,8 +18,9 @@ from pydantic import BaseModel
 from ...protocols import Act, Choice, Content, Ended, Message, Move
 from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
-from ..world import Notice, Outcome, Solution
+from ..world import Gaps, Notice, Outcome, Solution
 from .matrix_scenario import MatrixGenerator, MatrixScenario, solve
+from .replies import matrix_gaps
 
 
 class Action(Choice):
@@ -161,3 +162,6 @@ class MatrixGame:
 
     def space(self, agent: str) -> None:
         """None: choices are not offers."""
+
+    def gaps(self, messages: Sequence[Message]) -> Gaps | None:
+        return matrix_gaps(self.scenario, messages)

@@ -9,7 +9,7 @@ talk here, to be answered).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Self, cast
 
@@ -18,8 +18,9 @@ from pydantic import BaseModel
 from ...protocols import Answer, Choice, Content, Ended, Message, Move, Question, trusted
 from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
-from ..world import Outcome, Solution
-from .friends_scenario import ANY_VALUE, FriendsGenerator, FriendsScenario, Row
+from ..world import Listener, Outcome, Solution
+from .friends_listener import listeners
+from .friends_scenario import ANY_VALUE, BETWEEN, FriendsGenerator, FriendsScenario, Row
 
 
 class Ask(Question):
@@ -189,6 +190,13 @@ class MutualFriends:
 
     def space(self, agent: str) -> None:
         """None: there is nothing to rank."""
+
+    def listeners(self) -> Sequence[Listener]:
+        tables = {
+            a: [{name: row[name] for name in self._order} for row in role.rows]
+            for a, role in self.scenario.roles.items()
+        }
+        return listeners(tables, ANY_VALUE, BETWEEN)
 
 
 def matches(where: Row, row: Row) -> bool:

@@ -24,7 +24,8 @@ from pydantic import AfterValidator, BaseModel, Field, FiniteFloat, model_valida
 from ...protocols import Content, Ended, Message, Move, Offer, Preferences
 from ...protocols.schemas import closed
 from ..scenario import STRICT, ProtocolChoice, Role, Scenario
-from ..world import Outcome, Solution
+from ..world import Listener, Outcome, Solution
+from .price_listener import listeners
 
 MAX_PRICES = 2000
 SELLER, BUYER = "seller", "buyer"
@@ -380,6 +381,10 @@ class PriceBargaining:
 
     def space(self, agent: str) -> PriceSpace:
         return _space(self._grid, (self.scenario.roles[agent].reserve, self.scenario.target(agent)))
+
+    def listeners(self) -> Sequence[Listener]:
+        told = {a: cast(Limit, self.space(a).told()).limit for a in self.agents}
+        return listeners(self._grid, told, {a: self.scenario.sign(a) > 0 for a in self.agents})
 
 
 @lru_cache(maxsize=4096)

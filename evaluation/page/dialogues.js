@@ -200,6 +200,7 @@ const reader = {
       t.mass !== undefined && `legal mass ${number(t.mass)}`,
       t.attempts && `${t.attempts} attempts`,
       t.dropped && `${plural(t.dropped, "oldest message")} left out`,
+      this.values && t.bits && `told ${short(t.bits[0])} bits, ${short(t.bits[1])} about the truth`,
       this.values && t.worth && `worth ${Object.entries(t.worth).map(([a, w]) => `${short(w)} to ${a}`).join(", ")}`,
     ].filter(Boolean);
     const swung = (kind, say) => t[kind] && h("span", { class: kind }, words(say(t[kind].seat, short(t[kind].points))));
