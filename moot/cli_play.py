@@ -138,13 +138,21 @@ def score(
     paths: Annotated[list[Path], typer.Argument(help="Runs, or files of dialogues.")],
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One CSV table on stdout.")] = False,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Only these; repeat it. Default: all but those that take long (docs/metrics.md).",
+        ),
+    ] = None,
 ) -> None:
     """Score runs and human dialogues with the same code."""
     if as_json and as_csv:
         raise MootError("--json and --csv: choose one of them")
-    from .evaluation import score_paths, shortest, table
+    from .evaluation import METRICS, score_paths, shortest, table
 
-    results = score_paths(paths)
+    results = score_paths(paths, metrics or METRICS)
     if as_json:
         documents = [{"source": path, **scores.data()} for path, scores in results.items()]
         tell(documents[0] if len(documents) == 1 else documents)
