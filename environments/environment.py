@@ -36,7 +36,7 @@ from ..protocols import (
 from .coach import WHISPER, briefed, judged
 from .episode import Episode, Turn
 from .scenario import COACH, ProtocolChoice, Scenario
-from .world import Ending, Telling, World
+from .world import Ending, Revealing, Telling, World
 from .worlds import WORLDS
 
 MADE = (dict, list, tuple)
@@ -87,6 +87,8 @@ class Environment:
         self._heard: list[Message] = []
         self._tell = cast(Telling, self.world).tell if hasattr(self.world, "tell") else None
         self._over = cast(Ending, self.world).over if hasattr(self.world, "over") else None
+        reveals = sees_all and hasattr(self.world, "reveal")
+        self._reveal = cast(Revealing, self.world).reveal if reveals else None
         self._coach, self._advised = scenario.coach, False
         if self._coach is not None:
             if self._coach.of not in self.agents:
@@ -120,7 +122,9 @@ class Environment:
             about = self._briefing.get(COACH) or briefed(self._coach, seen.about)
             self._briefing[COACH] = about
             options = WHISPER if speaker == COACH else ()
-            return seen._replace(about=about, options=options, error=self._error(agent))
+            return seen._replace(
+                about=about, options=options, error=self._error(agent), hidden=None
+            )
         heard, standing = self._heard, talk.offer
         if not self._all_hear:
             heard = [m for m in heard if agent == m.sender or agent in m.receivers]
@@ -134,6 +138,7 @@ class Environment:
             standing,
             talk.left,
             self._error(agent),
+            self._reveal() if self._reveal is not None and agent in self._sees_all else None,
         )
 
     def _error(self, agent: str) -> ProtocolError | None:

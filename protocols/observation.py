@@ -120,6 +120,8 @@ class Observation(NamedTuple):
     a deadline."""
     error: ProtocolError | None
     """Why this agent's previous reply was illegal, when it is asked again."""
+    hidden: Mapping[str, Any] | None = None
+    """The state behind all views, now; for oracles only, in worlds where nobody sees all of it."""
 
     @property
     def key(self) -> Key:

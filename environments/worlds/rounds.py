@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from ...protocols import TURN
 from ..scenario import ProtocolChoice
 
 PROTOCOL = "joint_action"
 
 
-def misfit(choice: ProtocolChoice, agents: int, rounds: int) -> str | None:
-    """None when this many agents can play all rounds in this protocol, else why they cannot."""
+def misfit(choice: ProtocolChoice, agents: int, rounds: int, team: int = 0) -> str | None:
+    """None when this many agents, `team` of whom are the protocol's team, can play all rounds in this
+    protocol, else why they cannot."""
     if choice.name != PROTOCOL:
         return f"protocol: got {choice.name!r}, want {PROTOCOL}"
     protocol = choice.build()
-    needed = agents * rounds * sum(state.rounds or 0 for state in protocol.states)
+    said = ((s.rounds or 0) * (agents if s.floor == TURN else team) for s in protocol.states)
+    needed = rounds * sum(said)
     if protocol.deadline is not None and protocol.deadline < needed:
         return (
             f"protocol.deadline: {protocol.deadline} messages, but {rounds} rounds of {agents} agents"
@@ -21,7 +24,7 @@ def misfit(choice: ProtocolChoice, agents: int, rounds: int) -> str | None:
     return None
 
 
-def joint_action(talk: int) -> ProtocolChoice:
+def joint_action(talk: int, **sides: str) -> ProtocolChoice:
     """The choice of a generator: no deadline, since the world ends the game after its last round."""
-    fields = {"name": PROTOCOL, "talk": talk, "deadline": None}
+    fields = {"name": PROTOCOL, "talk": talk, "deadline": None, **sides}
     return ProtocolChoice.model_validate(fields)
