@@ -17,11 +17,8 @@ from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from .adapters import Bank
 from .load import Loaded
-from .row import Row
+from .row import SPARE, Row
 from .sampling import draw, given, judged_on
-
-SPARE = 64
-"""Tokens beyond the reply's and the thought's limits, for the end of the thought."""
 
 
 class Alone:
@@ -31,8 +28,10 @@ class Alone:
         self.loaded, self.bank = loaded, bank
         self.rows: list[Row] = []
 
-    def join(self, rows: Sequence[Row]) -> None:
+    def join(self, rows: Sequence[Row]) -> list[Row]:
+        """Take rows in; none is left out."""
         self.rows += rows
+        return []
 
     @torch.inference_mode()
     def step(self) -> list[Row]:

@@ -7,7 +7,8 @@ layer keeps all slots; windows are the attention's business (`attend`). Models t
 state (convolutions, linear attention) are asked through the library (`alone`). Left out: paging.
 
 An agent's prompt at its next turn starts with the tokens of this one, so a finished row leaves its keys
-and values in a `Kept` store and only what was said since is computed.
+and values in a `Kept` store and only what was said since is computed. The slab goes before the store: what
+is kept makes room for it.
 """
 
 from __future__ import annotations
@@ -95,6 +96,16 @@ class Slab:
         self.rows, self.slots, self.layers = rows, slots, layers
         self.keys = [_zeros(s, rows, slots + 1, s.keys) for s in layers]
         self.values = [_zeros(s, rows, slots + 1, s.values) for s in layers]
+        self.each = sum(s.heads * (s.keys + s.values) * s.dtype.itemsize for s in layers)
+        """Bytes of one slot in all layers."""
+
+    def size(self, rows: int, slots: int) -> int:
+        """Bytes of a slab like this with so many rows and slots."""
+        return self.each * rows * (slots + 1)
+
+    @property
+    def bytes(self) -> int:
+        return self.size(self.rows, self.slots)
 
     def cache(self, feed: Feed) -> Cache:
         """The slab as the cache of one forward."""
@@ -132,13 +143,18 @@ class Slab:
         for tensor in (*self.keys, *self.values):
             tensor[row] = 0
 
-    def grown(self, rows: int, slots: int, live: int, filled: int) -> Slab:
-        """A larger one, with what the first `live` rows hold in their first `filled` slots."""
-        new = Slab(self.layers, rows, slots)
-        pairs = zip((*self.keys, *self.values), (*new.keys, *new.values), strict=True)
-        for mine, theirs in pairs:
-            theirs[:live, :, :filled] = mine[:live, :, :filled]
-        return new
+    def resize(self, rows: int, slots: int, live: int, filled: int) -> None:
+        """Have so many rows and slots, and what the first `live` rows hold in their first `filled` slots.
+        Tensor by tensor, so that at no time more than one of them is there twice."""
+        self.rows, self.slots = rows, slots
+        for tensors, widths in (
+            (self.keys, [s.keys for s in self.layers]),
+            (self.values, [s.values for s in self.layers]),
+        ):
+            for i, (shape, width) in enumerate(zip(self.layers, widths, strict=True)):
+                new = _zeros(shape, rows, slots + 1, width)
+                new[:live, :, :filled] = tensors[i][:live, :, :filled]
+                tensors[i] = new
 
 
 def _zeros(shape: LayerShape, rows: int, slots: int, width: int) -> Tensor:
@@ -152,15 +168,32 @@ class Kept:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         """Most bytes."""
-        self._bytes = 0
+        self.bytes = 0
         self._pasts: OrderedDict[Hashable, Past] = OrderedDict()
+
+    def __contains__(self, talk: Hashable) -> bool:
+        return talk in self._pasts
 
     def add(self, talk: Hashable, past: Past) -> None:
         """Keep, in place of what was kept for the same talk."""
         self._drop(talk)
         self._pasts[talk] = past
-        self._bytes += past.bytes
-        while self._bytes > self.limit:
+        self.bytes += past.bytes
+        self.shrink(self.limit)
+
+    def clear_for(self, talk: Hashable, size: int, most: int) -> bool:
+        """Let go of the talk's past and, for another of `size` bytes, of as many others as it takes; whether
+        `most` bytes, or the limit, are enough for it."""
+        self._drop(talk)
+        most = min(most, self.limit)
+        if size > most:
+            return False
+        self.shrink(most - size)
+        return True
+
+    def shrink(self, most: int) -> None:
+        """Drop what was not used for longest, until at most so many bytes are kept."""
+        while self._pasts and self.bytes > most:
             self._drop(next(iter(self._pasts)))
 
     def longest(self, talks: Sequence[Hashable], prompt: list[int]) -> tuple[int, Past | None]:
@@ -179,12 +212,12 @@ class Kept:
 
     def clear(self) -> None:
         self._pasts.clear()
-        self._bytes = 0
+        self.bytes = 0
 
     def _drop(self, talk: Hashable) -> None:
         past = self._pasts.pop(talk, None)
         if past is not None:
-            self._bytes -= past.bytes
+            self.bytes -= past.bytes
 
 
 def common(lists: Sequence[list[int]]) -> int:

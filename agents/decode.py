@@ -15,7 +15,8 @@ step are filled by another thread while the model runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 
@@ -44,14 +45,17 @@ class Batch:
     """Rows that decode together, in the first rows of the slab; those whose prompts are not through yet
     stand behind them.
 
-    Raises what the model raises; `torch.OutOfMemoryError` among it. The rows can then be asked again
-    from their prompts: nothing but their own random numbers was used up.
+    `memory` bounds the bytes of the slab and of `kept` together; one row is always taken. Raises what
+    the model raises; `torch.OutOfMemoryError` among it. The rows can then be asked again from their
+    prompts: nothing but their own random numbers was used up.
     """
 
     def __init__(
-        self, loaded: Loaded, kept: Kept | None, bank: Bank | None = None, chunk: int | None = None
-    ) -> None:
+        self, loaded: Loaded, kept: Kept | None, bank: Bank | None = None, chunk: int | None = None,
+        memory: int | None = None,
+    ) -> None:  # fmt: skip
         self.loaded, self.kept, self.bank = loaded, kept, bank
+        self.memory = sys.maxsize if memory is None else memory
         self.chunk = chunk or CHUNK.get(loaded.device.type, CHUNK_ELSEWHERE)
         self.live: list[Row] = []
         self.joining: list[Row] = []
@@ -68,18 +72,23 @@ class Batch:
         return self.live + self.joining
 
     @torch.inference_mode()
-    def join(self, rows: Sequence[Row]) -> None:
-        """Take rows in. What an earlier turn has left in `kept` of their prompts is not computed again."""
+    def join(self, rows: Sequence[Row]) -> list[Row]:
+        """Take rows in, the first ones first, and return those for which there is no memory. What an
+        earlier turn has left in `kept` of their prompts is not computed again."""
+        fit = self._fitting(rows)
+        rows, left = rows[:fit], list(rows[fit:])
+        if not rows:
+            return left
+        self._make_room(len(self.rows) + len(rows), max(len(r.prompt) for r in rows))
         self._share(rows)
         known = {id(r): self._known(r) for r in rows}
-        rows = sorted(rows, key=lambda r: (len(r.prompt) - known[id(r)][0], len(r.prompt)))
-        self._make_room(len(self.rows) + len(rows), max(len(r.prompt) for r in rows))
-        for row in rows:
+        for row in sorted(rows, key=lambda r: (len(r.prompt) - known[id(r)][0], len(r.prompt))):
             row.held, past = known[id(row)]
             if past is not None:
                 self.slab.put(len(self.rows), past, row.held)
             self.joining.append(row)
             self._order.append(row)
+        return left
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
@@ -201,11 +210,11 @@ class Batch:
         order = list(range(len(self.live)))
         for i in reversed(done):
             row = self.live[i]
-            if row.error is not None:
+            if not row.sound:
                 self.slab.clear(i)
-            elif self.kept is not None:
+            else:
                 tokens = (row.prompt + row.fed)[: row.held]
-                self.kept.add((row.owner, row.talk), self.slab.take(i, tokens))
+                self._keep((row.owner, row.talk), self.slab, i, tokens)
             last, self.live[i], order[i] = len(self.live) - 1, self.live[-1], order[-1]
             if i != last:
                 self.slab.move(last, i, self.live[i].held)
@@ -224,10 +233,35 @@ class Batch:
         if rows <= self.slab.rows and slots <= self.slab.slots:
             return
         filled = max((r.held for r in self.rows), default=0)
-        if slots > self.slab.slots:
-            slots += int(slots * ROOM)
-        rows, slots = max(rows, self.slab.rows), max(slots, self.slab.slots)
-        self.slab = self.slab.grown(rows, slots, len(self.rows), filled)
+        wide = max(rows, self.slab.rows)
+        long = slots + int(slots * ROOM) if slots > self.slab.slots else self.slab.slots
+        if self.slab.size(wide, long) > self.memory:
+            wide = rows  # no more than is needed
+            long = max(min(long, self.memory // self.slab.size(wide, 0) - 1), slots)
+        self._shrink(self.slab.size(wide, long))
+        self.slab.resize(wide, long, len(self.rows), filled)
+
+    def _fitting(self, rows: Sequence[Row]) -> int:
+        """For how many of the first of `rows` there is memory, should all replies be as long as they may."""
+        most = max((r.most for r in self.rows), default=0)
+        for n, row in enumerate(rows):
+            most, there = max(most, row.most), len(self.rows) + n
+            if there and self.slab.size(there + 1, most) > self.memory:
+                return n
+        return len(rows)
+
+    def _keep(self, key: Hashable, slab: Slab, row: int, tokens: list[int]) -> None:
+        """What the row of the slab has in its first slots, if that is not too much."""
+        spare = self.memory - self.slab.bytes
+        if slab is not self.slab:
+            spare -= slab.bytes
+        if self.kept is not None and self.kept.clear_for(key, slab.each * len(tokens), spare):
+            self.kept.add(key, slab.take(row, tokens))
+
+    def _shrink(self, size: int) -> None:
+        """Keep no more than leaves room for so many bytes."""
+        if self.kept is not None:
+            self.kept.shrink(self.memory - size)
 
     def _known(self, row: Row) -> tuple[int, Past | None]:
         if self.kept is None:
@@ -247,12 +281,15 @@ class Batch:
             shared = common([r.prompt for r in own]) if len(own) > 1 else 0
             if shared >= SHARED:
                 tokens = own[0].prompt[:shared]
+                if self.slab.bytes + 2 * self.slab.size(1, shared) > self.memory:
+                    continue
+                self._shrink(self.slab.bytes + 2 * self.slab.size(1, shared))
                 slab = Slab(self.loaded.layers, 1, shared)
                 for first in range(0, shared, self.chunk):
                     part = tokens[first : first + self.chunk]
                     feed = Feed.block([0], [first + len(part)], len(part), self.loaded.device)
                     self._forward(slab, own[:1], [part], feed)
-                self.kept.add((owner, RULES), slab.take(0, tokens))
+                self._keep((owner, RULES), slab, 0, tokens)
 
     def _fill(self, rows: Sequence[Row]) -> Future[Tensor]:
         """Start to fill the masks of those that have one."""

@@ -11,7 +11,9 @@ import inspect
 import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
@@ -41,6 +43,8 @@ DTYPES = {
 }  # fmt: skip
 
 
+LENGTHS = ("max_position_embeddings", "max_seq_len")
+"""What configurations call the most tokens of a text."""
 FAILURES = (ValueError, TypeError, AttributeError, LookupError, RuntimeError, AssertionError)
 """What models raise that are given what they do not know."""
 
@@ -50,9 +54,13 @@ class Loaded:
 
     def __init__(self, name: str, model: Any, tokenizer: Any) -> None:
         self.name, self.model, self.tokenizer = name, model, tokenizer
+        self.lock = Lock()
+        """Held by whoever sends something through the model, where threads may."""
         self.device: torch.device = model.get_input_embeddings().weight.device
         config = model.config.get_text_config()
-        self.context: int | None = getattr(config, "max_position_embeddings", None)
+        self.context: int | None = next(
+            (getattr(config, name) for name in LENGTHS if getattr(config, name, None)), None
+        )
         """Most tokens of prompt and reply together; None where the model sets no limit."""
         self._config: Any = config
         self._takes = set(inspect.signature(model.forward).parameters)
@@ -134,10 +142,12 @@ def load(
     load_in_4bit: bool = False,
     trust_remote_code: bool = False,
     revision: str | None = None,
+    copy: int = 0,
 ) -> Loaded:
     """The model at a folder or hub id; the same object for the same arguments while anyone holds it.
 
     `device` is by default cuda, else mps, else cpu; `dtype` float32 on a CPU, else bfloat16;
+    `copy` numbers those on one device;
     `device_map` ("auto", ...) spreads a model over devices with accelerate; `attention` is the
     `attn_implementation` of transformers; 4-bit loading (NF4, Dettmers et al. 2023, arXiv 2305.14314)
     needs bitsandbytes. Raises `MootError` for anything that cannot be loaded.
@@ -150,7 +160,7 @@ def load(
     place = _place(device)
     kind = _dtype(dtype, place)
     key = (
-        name, kind, str(place), device_map, attention, load_in_4bit, trust_remote_code, revision,
+        name, kind, str(place), device_map, attention, load_in_4bit, trust_remote_code, revision, copy,
     )  # fmt: skip
     found = _LOADED.get(key)
     if found is not None:
@@ -228,6 +238,17 @@ def _read(
     except Exception as e:  # likewise: a bad file must not look like our bug
         raise MootError(unread(name, folder, e)) from e
     return model, tokenizer
+
+
+def places(named: Sequence[str]) -> list[str]:
+    """The devices of a model's copies; `auto` is every GPU that accelerate finds, else a CPU."""
+    if "auto" not in named:
+        return list(named)
+    if len(named) > 1:
+        raise MootError(f"devices={','.join(named)}: auto is all of them; give it alone")
+    get_max_memory: Any = import_module("accelerate.utils").get_max_memory
+    found = [i for i in get_max_memory() if isinstance(i, int)]
+    return [str(torch.device(i)) for i in found] or [str(_place(None))]
 
 
 def _first_line(e: Exception) -> str:

@@ -23,6 +23,8 @@ from .sampling import Sampling
 LOOK_BACK = 8
 """Tokens of a thought in which its end mark is looked for; it may be spelled with several."""
 NOT_FINITE = "the model's logits are not finite"
+SPARE = 64
+"""Slots for the end of a thought."""
 CUT = 4
 """Tokens kept back for closing the words: what is left of one character, in bytes, is at most 3."""
 
@@ -84,8 +86,18 @@ class Row:
             self.phase = Phase.THINKING
 
     @property
+    def most(self) -> int:
+        """Most tokens of prompt, thought and reply."""
+        return len(self.prompt) + self.limit + (self.think + SPARE if self.think else 0)
+
+    @property
     def public(self) -> bool:
         return self.phase in (Phase.SPEAKING, Phase.CLOSING)
+
+    @property
+    def sound(self) -> bool:
+        """Whether its keys and values are numbers, and good for the talk's next turn."""
+        return self.error != NOT_FINITE
 
     @property
     def mask(self) -> LLMatcher | None:

@@ -8,14 +8,15 @@
     human                               a person at this terminal
 
 Options follow as a query string. In Python, an object with `reply(observation)` (a user's own agent)
-or a pool is a spec too. Seats with the same spec share one pool, so that their rows share batches; so
-do seats whose specs differ in the adapter only. Models load only when a seat needs them: listing names
-never imports torch. What opens adapters is given by the caller, since the bank is not of this folder.
+or a pool is a spec too. Seats with the same spec share one pool. Seats of one language model whose specs
+differ in sampling or adapter only have a pool each, but share its weights and its engine, so that their
+rows share batches. Models load only when a seat needs them: listing names never imports torch. What opens
+adapters is given by the caller, since the bank is not of this folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import parse_qsl
@@ -26,7 +27,7 @@ from .pools import ScriptedPool, ThreadPool
 from .scripted import players
 
 if TYPE_CHECKING:
-    from .adapters import Opener
+    from .adapters import Bank, Opener
     from .language import LanguageOptions
 
 NANO = Path(__file__).parent.parent / "models" / "nano"
@@ -71,7 +72,7 @@ def seat(spec: Spec, adapters: Opener | None = None) -> Seat:
 
 
 def seat_all(specs: Mapping[str, Spec], adapters: Opener | None = None) -> dict[str, Seat]:
-    """One seat per entry; equal specs share a pool, and so do those that differ in the adapter only.
+    """One seat per entry; equal specs share a pool, and those of one language model its engines.
 
     `adapters` opens the folders of trained adapters. Raises `MootError` as `seat` does.
     """
@@ -84,8 +85,7 @@ def seat_all(specs: Mapping[str, Spec], adapters: Opener | None = None) -> dict[
         if isinstance(found, Seat):
             seats[name] = found
         else:
-            bare = found.options.model_copy(update={"adapter": None})
-            models.setdefault((found.path, bare), {})[name] = found
+            models.setdefault((found.path, found.options.shared), {})[name] = found
     for (path, options), words in models.items():
         seats |= _language(path, options, words, adapters)
     return {name: seats[name] for name in specs}
@@ -128,34 +128,40 @@ def _seat(spec: Spec) -> Seat | _Words:
 def _language(
     path: str, options: LanguageOptions, words: Mapping[str, _Words], opener: Opener | None
 ) -> dict[str, Seat]:
-    """Seats of one model: one pool, or as many as it takes banks to hold the adapters."""
+    """Seats of one model: the same engines, or as many as it takes banks to hold the adapters."""
     from .adapters import adapter_folder
-    from .language import language_pool, load_with
+    from .language import LanguagePool, engines, load_with
 
     folders = {
         name: adapter_folder(word.options.adapter) if word.options.adapter is not None else None
         for name, word in words.items()
     }
     wanted = {str(folder): folder for folder in folders.values() if folder is not None}
-    if not wanted:
-        pool = language_pool(path, options)
-        return {name: Seat(word.spec, pool) for name, word in words.items()}
-    if opener is None:
+    if wanted and opener is None:
         raise MootError(
             "adapter=FOLDER needs something that opens it; in Python give seat_all "
             "adapters=moot.finetune.opened.open_banks, as moot.simulate does"
         )
-    loaded = load_with(path, options)
+    copies = load_with(path, options)
+    # Of each copy its own banks; the base model speaks with the adapters of the first kind.
+    banks: list[Sequence[Bank | None]] = [[None]] * len(copies)
+    if wanted and opener is not None:
+        banks = [opener(loaded.model, wanted) for loaded in copies]
     seats: dict[str, Seat] = {}
-    for number, bank in enumerate(opener(loaded.model, wanted)):
-        owners = {
-            name: None if folder is None else str(folder)
-            for name, folder in folders.items()
-            if (number == 0 if folder is None else str(folder) in bank.agents)
-        }
-        pool = language_pool(loaded, options, bank=bank, owners=owners)
-        finalize(pool, bank.close).atexit = False
-        seats |= {name: Seat(words[name].spec, pool) for name in owners}
+    for number, kind in enumerate(zip(*banks, strict=True)):
+        shared = engines(copies, options, kind)
+        known: Sequence[str] = []
+        for bank in filter(None, kind):
+            finalize(shared, bank.close).atexit = False
+            known = bank.agents
+        pools: dict[LanguageOptions, LanguagePool] = {}
+        for name, word in words.items():
+            folder = folders[name]
+            owner = None if folder is None else str(folder)
+            if owner in known or (owner is None and number == 0):
+                if word.options not in pools:
+                    pools[word.options] = LanguagePool(shared, word.options, {"*": owner})
+                seats[name] = Seat(word.spec, pools[word.options])
     return seats
 
 

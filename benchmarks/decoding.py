@@ -11,7 +11,7 @@ the same mean. Sides, in turn in every round, medians over rounds:
     generate_batch     transformers' own continuous batching; turns join as their dialogues go on
     engine             moot's batch; keys and values of earlier turns are kept
     engine, masked     the same under a grammar of a few keys and free words, token by token; replies
-                       close a little before their length
+                       close a little before their length, and none is too short to close
     engine, adapters   LoRA of one agent for all rows, and of 16 agents mixed
 
 Then messages per second of real play with and without fast-forward, and the floor of a step. The model is
@@ -37,9 +37,10 @@ from transformers.utils import logging
 
 from moot.agents.cache import Kept
 from moot.agents.decode import Batch
-from moot.agents.language import JOIN, language_pool
+from moot.agents.engine import JOIN
+from moot.agents.language import language_pool
 from moot.agents.load import Loaded, load
-from moot.agents.row import Row
+from moot.agents.row import CUT, Row
 from moot.agents.sampling import Sampling
 from moot.environments import play
 from moot.finetune.bank import AdapterBank
@@ -158,6 +159,9 @@ class Engine:
         self.mixed = mixed
         # Only a grammar ends a reply before its length.
         self.ends = loaded.ends if masked else (-1,)
+        words = loaded.grammars.tokens.greedy_tokenize('{"act":"inform","text":"')
+        self.least = len(words) + len(loaded.close) + CUT + 2 if masked else 1
+        """Tokens of the shortest reply."""
         self.steps: list[float] = []
         """Seconds of each step that had all rows and no prompt to compute."""
 
@@ -165,12 +169,20 @@ class Engine:
         matcher, _ = self.loaded.grammars.start(WORDS)
         owner = None if self.bank is None else AGENTS[d % 16 if self.mixed else 0]
         return Row(
-            d * self.work.turns + t, d, prompt, matcher, self.work.lengths[d][t],
+            d * self.work.turns + t, d, prompt, matcher, max(self.work.lengths[d][t], self.least),
             rng=np.random.default_rng(0), sampling=GREEDY, owner=owner, free=not self.masked, jump=False,
         )  # fmt: skip
 
     def __call__(self) -> int:
-        work, self.loaded.ends = self.work, self.ends
+        before, self.loaded.ends = self.loaded.ends, self.ends
+        try:
+            return self.run()
+        finally:
+            self.loaded.ends = before
+
+    def run(self) -> int:
+        """Tokens said."""
+        work = self.work
         batch = Batch(self.loaded, Kept(1 << 30), self.bank)
         waiting = [self.row(d, 0, p) for d, p in enumerate(work.openings)]
         said = 0
@@ -185,6 +197,8 @@ class Engine:
             if whole and len(batch.live) == work.dialogues:
                 self.steps.append(time.perf_counter() - start)
             for row in finished:
+                if row.error is not None:
+                    raise RuntimeError(row.error)
                 said += len(row.token_ids)
                 d, t = divmod(row.ticket, work.turns)
                 if t + 1 < work.turns:

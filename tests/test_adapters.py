@@ -128,7 +128,7 @@ def test_a_mixed_batch_says_what_each_agent_says_alone(
     masses.sort()
     apart = min(b - a for a, b in pairwise(masses))
     assert apart > 0.02, "the adapters make no difference"
-    assert mixed.kept is not None
+    assert mixed.engines.all[0].kept is not None
     assert found == said(answers(mixed, asked)), "from what was kept"
     assert found[1::4] == said(answers(language_pool(loaded, mixed.options), asked[1::4]))
 
@@ -251,7 +251,7 @@ def test_mistakes_with_a_bank_are_told(banked: Any, folders: Callable[[str], Pat
     with pytest.raises(MootError, match=r"nobody owns seat .*; name an agent"):
         pool(loaded, bank, {"mia": "ann"}).ask(0, observations(1)[0])
     with pytest.raises(MootError, match="a bank and owners together"):
-        LanguagePool(loaded, bank=bank)
+        language_pool(loaded, bank=bank)
     other = load(folders("llama"), device="cpu", dtype="bf16")
     with pytest.raises(MootError, match=r"make the bank on loaded\.model"):
         language_pool(other, bank=bank, owners={"*": "ann"})
@@ -432,30 +432,16 @@ def test_seats_that_differ_in_their_adapter_share_a_pool(
     seats = seat_all(specs, open_banks)
     assert list(seats) == list(specs)
     assert {name: seats[name].spec for name in seats} == specs
-    pools = {id(s.pool): s.pool for s in seats.values()}
-    assert len(pools) == len(SPECS)
-    assert seats["base"].pool is seats["lora ann"].pool is seats["lora cleo"].pool
-    assert {p.loaded for p in pools.values()} == {loaded}  # type: ignore[attr-defined]
+    pools: dict[str, Any] = {name: s.pool for name, s in seats.items()}
+    assert len({p.engines for p in pools.values()}) == len(SPECS)
+    assert pools["base"].engines is pools["lora ann"].engines is pools["lora cleo"].engines
+    assert {p.loaded for p in pools.values()} == {loaded}
     for name in seats:
-        got = answers(Renamed(seats[name].pool, name), asked)  # type: ignore[arg-type]
-        assert said(got) == expected[name], name
+        assert said(answers(pools[name], asked)) == expected[name], name
     del seats, pools
     gc.collect()
     assert loaded.model.config._attn_implementation == "sdpa"
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in loaded.model.modules())
-
-
-class Renamed:
-    """A pool that is asked as if from another seat."""
-
-    def __init__(self, inner: Any, name: str) -> None:
-        self.inner, self.name = inner, name
-
-    def ask(self, ticket: int, observation: Observation) -> None:
-        self.inner.ask(ticket, at_seat(observation, self.name))
-
-    def poll(self, wait: float) -> list[tuple[int, Reply]]:
-        return self.inner.poll(wait)
 
 
 def test_nano_plays_with_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,7 +460,8 @@ def test_nano_plays_with_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert both != plain
     assert both != talk({"*": with_adapters["ann"]}, "same")
     simulation = moot.Simulation("camp_site", agents=with_adapters, out=tmp_path / "pool")
-    assert simulation.seats["ann"].pool is simulation.seats["bob"].pool
+    pools: list[Any] = [simulation.seats[name].pool for name in ("ann", "bob")]
+    assert pools[0].engines is pools[1].engines
     assert simulation.seats["ann"].spec != simulation.seats["bob"].spec
     simulation.run.close()
 

@@ -21,8 +21,9 @@ from transformers import T5Config
 from moot.agents.attend import NAME
 from moot.agents.cache import Kept
 from moot.agents.decode import Batch
-from moot.agents.language import LanguagePool, language_pool
+from moot.agents.language import language_pool
 from moot.agents.load import Loaded, load
+from moot.agents.prompt import chat
 from moot.agents.row import Row
 from moot.agents.sampling import Sampling, draw
 from moot.protocols import MootError
@@ -153,8 +154,8 @@ def test_replies_are_those_of_generate_whoever_comes_and_goes(
         assert reply.token_ids == generated(loaded, reply.prompt)
         np.testing.assert_allclose(reply.plain, judged(loaded, reply), atol=2e-3)
     if batch.kept is not None:
-        assert batch.kept._bytes <= kept
-        assert batch.kept._bytes == sum(p.bytes for p in batch.kept._pasts.values())
+        assert batch.kept.bytes <= kept
+        assert batch.kept.bytes == sum(p.bytes for p in batch.kept._pasts.values())
 
 
 def test_a_draw_is_the_same_alone_and_among_64(opened: Callable[[str], Loaded]) -> None:
@@ -283,7 +284,7 @@ def test_what_is_no_number_among_forced_tokens_ends_its_own_turn(llama: Loaded) 
                 logits[feed.groups[1].entries.start, 3] = torch.nan
             return logits
 
-    replies = answers(LanguagePool(Spoiling(), language_pool(llama, options).options), asked)
+    replies = answers(language_pool(Spoiling(), options), asked)
     bad = [i for i, r in enumerate(replies) if r.error is not None]
     assert len(bad) == spoiled == 1
     assert "not finite" in (replies[bad[0]].error or "")
@@ -307,16 +308,6 @@ def test_rows_draw_each_in_its_own_way() -> None:
         )
 
 
-def test_seats_of_one_pool_may_draw_each_in_its_own_way(llama: Loaded) -> None:
-    asked = observations(6, max_text=12)
-    warm, cold = ({"temperature": t} for t in (1.2, 0))
-    how = {asked[0].agent: Sampling(temperature=0)}
-    mixed = answers(language_pool(llama, warm, sampling=how), asked)
-    for observation, reply in zip(asked, mixed, strict=True):
-        options = cold if observation.agent == asked[0].agent else warm
-        assert reply.raw == answers(language_pool(llama, options), [observation])[0].raw
-
-
 def test_a_free_reply_ends_at_a_stop_text(llama: Loaded) -> None:
     asked = observations(3)
     options = {"temperature": 0, "mask": False, "max_tokens": 30}
@@ -336,7 +327,7 @@ def test_the_model_is_left_as_it_was(llama: Loaded) -> None:
     assert llama.model.config._attn_implementation == before != NAME
 
 
-@pytest.mark.parametrize("architecture", ["mamba", "bloom"])
+@pytest.mark.parametrize("architecture", tiny.OTHERS)
 def test_other_models_are_generated_one_at_a_time(
     architecture: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -347,9 +338,8 @@ def test_other_models_are_generated_one_at_a_time(
         replies = answers(pool, asked)
     assert sum("one at a time" in r.getMessage() for r in caplog.records) == 1
     for observation, reply in zip(asked, replies, strict=True):
-        prompt = pool._text(observation)
-        assert isinstance(prompt, str)
-        assert list(reply.token_ids) == generated(loaded, loaded.form.encode([prompt])[0])
+        assert list(reply.token_ids) == generated(loaded, loaded.form.ids(chat(observation)))
+    assert loaded.context == (None if architecture in ("mamba", "bloom") else 2048)
     masked = answers(language_pool(loaded, {"temperature": 1}), asked)
     assert [r.error for r in masked] == [None, None]
     assert all(0 <= (r.legal_mass or -1) < 1 for r in masked)

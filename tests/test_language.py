@@ -258,9 +258,10 @@ def spy(pool: LanguagePool, look: Callable[[torch.Tensor, torch.Tensor], Any]) -
             look(ids, logits)
             return logits
 
-    inner = pool.loaded
-    pool.loaded = Spied()
-    pool._batch = pool._new_batch()
+    engine = pool.engines.all[0]
+    inner = engine.loaded
+    engine.loaded = Spied()
+    engine._batch = engine._new_batch()
 
 
 def test_words_are_closed_before_the_budget_ends(llama: str) -> None:
@@ -335,9 +336,10 @@ def test_out_of_memory_halves_the_rows(llama: str, caplog: pytest.LogCaptureFixt
     spy(pool, full)
     with caplog.at_level(logging.WARNING):
         assert [r.raw for r in answers(pool, asked)] == [r.raw for r in expected]
-    assert pool.rows <= 4
+    rows = pool.engines.all[0].rows
+    assert rows <= 4
     assert [r.getMessage().split(";")[1] for r in caplog.records][-1] == (
-        f" going on with {pool.rows} (set rows={pool.rows} to start so)"
+        f" going on with {rows} (set rows={rows} to start so)"
     )
     assert len(caplog.records) <= 2
 

@@ -14,17 +14,22 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
+    FalconConfig,
     Gemma3TextConfig,
     GPT2Config,
+    GPTJConfig,
     Lfm2Config,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
+    MptConfig,
     PreTrainedTokenizerFast,
     Qwen3Config,
 )  # fmt: skip
 
 ARCHITECTURES = ("llama", "qwen3", "gemma3", "gpt2", "mistral")
+OTHERS = ("mamba", "bloom", "gptj", "falcon", "mpt")
+"""Those whose attention is their own, or that have none; `generate` writes their replies."""
 WINDOW = 24
 """Sliding window of the tiny Gemma 3 and Mistral, shorter than any prompt."""
 SENTENCES = (
@@ -110,6 +115,11 @@ def model(architecture: str, vocab: int, context: int = 2048, **more: Any) -> An
         ),
         "gpt2": lambda: GPT2Config(**size, **more),
         "bloom": lambda: BloomConfig(vocab_size=vocab, hidden_size=32, n_layer=2, n_head=2, **more),
+        "gptj": lambda: GPTJConfig(**size, rotary_dim=8, **more),
+        "falcon": lambda: FalconConfig(**size, **more),
+        "mpt": lambda: MptConfig(
+            vocab_size=vocab, d_model=32, n_layers=2, n_heads=2, max_seq_len=context, **more
+        ),
         "mamba": lambda: MambaConfig(
             vocab_size=vocab, hidden_size=32, num_hidden_layers=2, state_size=4, **more
         ),
