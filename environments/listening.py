@@ -33,6 +33,7 @@ SLIP = 0.1
 """Share of what is said that listeners expect to be careless or untrue, as in the hidden role."""
 MOST = 5000
 """Hypotheses about one secret; where there are more, nobody listens."""
+LN2 = float(np.log(2))
 NEVER = -1e4
 """Stands for the logarithm of 0 in sums that it must not spoil."""
 
@@ -107,6 +108,3 @@ def others(seats: Sequence[str]) -> list[tuple[str, str]]:
     """(listener, speaker) of two."""
     one, two = seats
     return [(two, one), (one, two)]
-
-
-LN2 = float(np.log(2))

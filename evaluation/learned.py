@@ -2,8 +2,8 @@
 
 With p(h) what a listener believes of each hypothesis, H(p) = -sum p log2 p and h* the truth, a message tells
 
-    H(before) - H(after)             bits gained: how much surer the listener is, of right or wrong
-    log2 p_after(h*) - log2 p_before(h*)   bits about the truth: negative where a message misleads
+    H(before) - H(after)                     bits gained: how much surer a listener is, of right or wrong
+    log2 p_after(h*) - log2 p_before(h*)     bits about the truth: negative where a message misleads
 
 summed over listeners who hear it. The first is the gain of Lindley (1956, Ann. Math. Stat. 27:986-1005). Of
 the ways to measure what a single message tells it alone adds up over messages (DeWeese and Meister 1999,

@@ -18,13 +18,18 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...protocols import Act, Message
-from ..listening import NEVER, SLIP, Array, held, normal, table_of, uniform
+from ..listening import NEVER, SLIP, held, normal, table_of, uniform
 
 Row = Mapping[str, str]
+Cell = tuple[int, ...]
+"""Which of the counts a row is one of: 0 or 1 for each."""
 MOST_ROWS = 1 << 18
 """Of all rows that the values could make; where there are more, nobody listens."""
+MOST_TOLD = 62
+"""Counts that a cell's code has room for; a listener takes no note of more."""
 MOST_WAYS = 20_000
 """Different counts of a part of the table; where there would be more, a listener takes no more note."""
 
@@ -43,7 +48,9 @@ class FriendsListener:
         self.truth = list(rows).index(shared)
         self._prior = self.logs = np.log(uniform(len(rows)))
         self._domains = [list(dict.fromkeys(r[a] for r in (*rows, *others))) for a in self._names]
-        self._told: dict[tuple[tuple[str, ...], int], None] = {}
+        self._told: dict[tuple[tuple[str, ...], int], int] = {}
+        self._codes = np.zeros(tuple(map(len, self._domains)), dtype=np.int64)
+        self._cells: list[Cell] = [()] * len(rows)
         self._picked: tuple[str, ...] | None = None
         self._certain = False
 
@@ -62,13 +69,8 @@ class FriendsListener:
             self._certain = True
             self.logs = np.full(len(self._rows), NEVER)
             self.logs[self._rows.index(where)] = 0.0
-        elif (where, count) not in self._told:
-            logs = self._weighed([*self._told, (where, count)])
-            if logs is None:
-                return False
-            self._told[where, count] = None
-            self.logs = normal(self._prior + logs)
-        return True
+            return True
+        return (where, count) in self._told or self._count(where, count)
 
     def _fact(self, message: Message) -> tuple[tuple[str, ...], int, bool] | None:
         """Values, how many of the other's rows have them, and whether they are the shared row's for sure."""
@@ -86,70 +88,80 @@ class FriendsListener:
             return self._picked, int(message.act is Act.ACCEPT_PROPOSAL), False
         return None
 
-    def _weighed(self, told: Sequence[tuple[tuple[str, ...], int]]) -> Array | None:
-        """log p(counts | row) of each own row, (n,); None where that would take too long."""
-        ways = self._ways(told)
+    def _count(self, where: tuple[str, ...], count: int) -> bool:
+        """Take note of one more count; whether it could be done in time."""
+        if len(self._told) == MOST_TOLD:
+            return False
+        codes = 2 * self._codes + self._rows_with(where)
+        cells = [
+            (*cell, int(_fits(where, row, self._any)))
+            for cell, row in zip(self._cells, self._rows, strict=True)
+        ]
+        most = [*self._told.values(), count]
+        ways = _ways(_sizes(codes, cells), tuple(most), self._many - 1)
         if ways is None:
-            return None
+            return False
         every = math.comb(self.size - len(self._rows), self._many - 1)
-        idle = SLIP / (self._many + 1) ** len(told)
+        idle = SLIP / (self._many + 1) ** len(most)
         fits: list[float] = []
-        for row in self._rows:
-            left = tuple([count - self._fits(where, row) for where, count in told])
+        for cell in cells:
+            left = tuple([n - own for n, own in zip(most, cell, strict=True)])
             fits.append((1 - SLIP) * (ways.get(left, 0) / every) + idle)
-        return np.log(fits)
+        self.logs = normal(self._prior + np.log(fits))
+        self._codes, self._cells, self._told[where, count] = codes, cells, count
+        return True
 
-    def _fits(self, where: tuple[str, ...], row: tuple[str, ...]) -> bool:
-        return all(w in (self._any, v) for w, v in zip(where, row, strict=True))
-
-    def _cells(self, told: Sequence[tuple[tuple[str, ...], int]]) -> dict[tuple[int, ...], int]:
-        """Rows that the listener does not have, by which of the counts are of them: (0 or 1, ...) -> how
-        many rows."""
+    def _rows_with(self, where: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Which of all rows have these values, an axis an attribute."""
         shape = tuple(map(len, self._domains))
-        codes = np.zeros(shape, dtype=np.int64)
-        for where, _ in told:
-            fits = np.ones((1,) * len(shape), dtype=bool)
-            for axis, (value, domain) in enumerate(zip(where, self._domains, strict=True)):
-                if value != self._any:
-                    along = [1] * len(shape)
-                    along[axis] = len(domain)
-                    fits = fits & np.array([v == value for v in domain]).reshape(along)
-            codes = 2 * codes + fits
-        numbers, sizes = np.unique(codes, return_counts=True)
-        width = len(told)
-        cells = {
-            tuple([code >> (width - 1 - i) & 1 for i in range(width)]): size
-            for code, size in zip(numbers.tolist(), sizes.tolist(), strict=True)
-        }
-        for row in self._rows:
-            cells[tuple([int(self._fits(where, row)) for where, _ in told])] -= 1
-        return cells
-
-    def _ways(
-        self, told: Sequence[tuple[tuple[str, ...], int]]
-    ) -> dict[tuple[int, ...], int] | None:
-        """Counts -> how many sets of rows have them, over cells that some count is about; the rows that are
-        still missing come from the one cell that none is about."""
-        cells, most = self._cells(told), tuple([count for _, count in told])
-        none = (0,) * len(most)
-        rest = cells.pop(none, 0)
-        ways: dict[tuple[tuple[int, ...], int], int] = {(none, 0): 1}
-        for cell, size in cells.items():
-            more: dict[tuple[tuple[int, ...], int], int] = {}
-            for (reached, rows), count in ways.items():
-                room = [b - a for a, b, c in zip(reached, most, cell, strict=True) if c]
-                for taken in range(min(size, self._many - 1 - rows, *room) + 1):
-                    now = tuple([a + taken * c for a, c in zip(reached, cell, strict=True)])
-                    to = now, rows + taken
-                    more[to] = more.get(to, 0) + count * math.comb(size, taken)
-            if len(more) > MOST_WAYS:
-                return None
-            ways = more
-        found: dict[tuple[int, ...], int] = {}
-        for (reached, rows), count in ways.items():
-            whole = count * math.comb(rest, self._many - 1 - rows)
-            found[reached] = found.get(reached, 0) + whole
+        found = np.ones((1,) * len(shape), dtype=bool)
+        for axis, (value, domain) in enumerate(zip(where, self._domains, strict=True)):
+            if value != self._any:
+                along = [1] * len(shape)
+                along[axis] = len(domain)
+                found = found & np.array([v == value for v in domain]).reshape(along)
         return found
+
+
+def _fits(where: tuple[str, ...], row: tuple[str, ...], any_value: str) -> bool:
+    return all(w in (any_value, v) for w, v in zip(where, row, strict=True))
+
+
+def _sizes(codes: NDArray[np.int64], own: Sequence[Cell]) -> dict[Cell, int]:
+    """How many rows there are in each cell, the listener's `own` apart."""
+    numbers, sizes = np.unique(codes, return_counts=True)
+    width = len(own[0])
+    cells = {
+        tuple([code >> (width - 1 - i) & 1 for i in range(width)]): size
+        for code, size in zip(numbers.tolist(), sizes.tolist(), strict=True)
+    }
+    for cell in own:
+        cells[cell] -= 1
+    return cells
+
+
+def _ways(cells: dict[Cell, int], most: tuple[int, ...], wanted: int) -> dict[Cell, int] | None:
+    """Counts -> how many sets of so many rows have them, none above `most`, over cells that some count is
+    about; the rows that are still missing come from the one cell that none is about. None where there are
+    too many."""
+    none = (0,) * len(most)
+    rest = cells.pop(none, 0)
+    ways: dict[tuple[Cell, int], int] = {(none, 0): 1}
+    for cell, size in cells.items():
+        more: dict[tuple[Cell, int], int] = {}
+        for (reached, rows), count in ways.items():
+            room = [b - a for a, b, c in zip(reached, most, cell, strict=True) if c]
+            for taken in range(min(size, wanted - rows, *room) + 1):
+                now = tuple([a + taken * c for a, c in zip(reached, cell, strict=True)])
+                to = now, rows + taken
+                more[to] = more.get(to, 0) + count * math.comb(size, taken)
+        if len(more) > MOST_WAYS:
+            return None
+        ways = more
+    found: dict[Cell, int] = {}
+    for (reached, rows), count in ways.items():
+        found[reached] = found.get(reached, 0) + count * math.comb(rest, wanted - rows)
+    return found
 
 
 def listeners(

@@ -43,9 +43,10 @@ class HiddenListener:
             return False
         right = self._has[feature] == holds
         self._likely[who] += np.log(np.where(right, 1 - self._slip, self._slip))
-        likely = np.exp(self._likely - self._likely.max(axis=1, keepdims=True))
         # Relative to each one's likeliest thing: the same factor for whoever is the liar.
+        logs = self._likely - self._likely.max(axis=1, keepdims=True)
+        likely = np.exp(logs)
         apart = likely.sum(axis=1, keepdims=True) - likely
-        other = np.stack([np.delete(likely, i, axis=0).prod(axis=0) for i in range(len(likely))])
-        self.logs = normal(np.log((other * apart).sum(axis=1)))
+        others = np.exp(logs.sum(axis=0) - logs)
+        self.logs = normal(np.log((others * apart).sum(axis=1)))
         return True
