@@ -96,7 +96,7 @@ def protocol(name: str) -> str:
     written = ", ".join(f"{k}: {json.dumps(v)}" for k, v in {"name": name, **defaults}.items())
     said = inspect.getdoc(inspect.unwrap(make))
     source = f"Source: {make().source}."
-    plain = written.replace('"', "")
+    plain = written.replace('""', "''").replace('"', "")
     return f"`{{{plain}}}`\n\n{said}\n\n{source}\n\n{diagram(name)}"
 
 
