@@ -19,6 +19,8 @@ from ..protocols.schemas import closed
 MOST = 600
 """Numbers in one view that are still written out."""
 DIGITS = 3
+PLAIN = frozenset({str, int, bool, type(None)})
+"""Types of what is JSON as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +45,13 @@ class Describer:
 
 def plain(view: Any) -> Any:
     """A view as JSON: arrays as lists, numbers rounded, keys as text."""
+    if type(view) in PLAIN:  # by far the most; to ask whether it is a mapping takes long
+        return view
+    if isinstance(view, tuple | list):
+        return [plain(v) for v in cast(Sequence[Any], view)]
     if isinstance(view, Mapping):
         items = cast(Mapping[Any, Any], view).items()
         return {str(k): plain(v) for k, v in items if k != "action_mask"}
-    if isinstance(view, tuple | list):
-        return [plain(v) for v in cast(Sequence[Any], view)]
     kind = getattr(getattr(view, "dtype", None), "kind", "")
     if kind == "f":  # an array is rounded as a whole: one number at a time takes longer than a game
         rounded = (view.astype(float).round(DIGITS) + 0.0).tolist()

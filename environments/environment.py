@@ -84,7 +84,6 @@ class Environment:
         self.conversation = Conversation(
             self.protocol, self.agents, self.roles, id=f"{scenario.name}/{episode}"
         )
-        self._heard: list[Message] = []
         self._tell = cast(Telling, self.world).tell if hasattr(self.world, "tell") else None
         self._over = cast(Ending, self.world).over if hasattr(self.world, "over") else None
         reveals = sees_all and hasattr(self.world, "reveal")
@@ -97,6 +96,8 @@ class Environment:
             self.roles = {**self.roles, COACH: COACH}
         alone = self._tell is None and self._coach is None
         self._all_hear = len(self.agents) == 2 and alone and not self.protocol.sealed
+        self._heard: dict[str, list[Message]] = {agent: [] for agent in self.agents}
+        """Agent -> what it sent or received; of a table where all hear all, only the first one's."""
         self._sees_all, self._max_text = sees_all, scenario.max_text
         self._briefing: dict[str, Briefing] = {}
         self._errors: list[ProtocolError] = []
@@ -125,9 +126,11 @@ class Environment:
             return seen._replace(
                 about=about, options=options, error=self._error(agent), hidden=None
             )
-        heard, standing = self._heard, talk.offer
-        if not self._all_hear:
-            heard = [m for m in heard if agent == m.sender or agent in m.receivers]
+        standing = talk.offer
+        if self._all_hear:
+            heard = self._heard[self.agents[0]]
+        else:
+            heard = self._heard.get(agent, ())
             if standing is not None and agent not in (standing.sender, *standing.receivers):
                 standing = None
         return Observation(
@@ -190,8 +193,16 @@ class Environment:
             )
             for notice in self._tell()
         )
-        self._heard += told
+        for message in told:
+            self._hear(message)
         return told
+
+    def _hear(self, message: Message) -> None:
+        if self._all_hear:
+            self._heard[self.agents[0]].append(message)
+            return
+        for agent in {message.sender, *message.receivers} & self._heard.keys():
+            self._heard[agent].append(message)
 
     def _blame(self, who: str, error: ProtocolError | None, reply: Reply) -> Message | None:
         """Take note of an illegal reply, or (without an error) of none: it may end the episode, or be
@@ -276,7 +287,7 @@ class Environment:
                 "in_reply_to": talk.answers(move, who, receivers),
             },
         )
-        self._heard.append(message)
+        self._hear(message)
         self.world.hear(message)
         talk.say(message, move)
         if self._over is not None and talk.ended in (None, Ended.LIMIT):
@@ -295,7 +306,7 @@ class Environment:
             return ProtocolError(kind="not-your-turn", agent=who, arrived=arrived, legal=legal)
         said = judged(coach, reply, self._max_text, len(talk.messages) - 1, talk.id)
         if isinstance(said, Message):
-            self._heard.append(said)
+            self._hear(said)
         return said
 
     def _typed(

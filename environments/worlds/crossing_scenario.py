@@ -223,15 +223,24 @@ def _at(path: Path, place: int) -> Cell | None:
     return path[place] if 0 <= place < len(path) else None
 
 
+def meet(one: tuple[Path, int, Pace], two: tuple[Path, int, Pace]) -> bool:
+    """Whether `advance` would see two cars crash that are at these places of their ways."""
+    (path, at, pace), (other, there, speed) = one, two
+    for go, come in zip(HALVES[pace], HALVES[speed], strict=True):
+        was, once = path[at], other[there]
+        at, there = at + go, there + come
+        if at >= len(path) or there >= len(other):
+            return False
+        if path[at] == other[there] or (path[at] == once and other[there] == was):
+            return True
+    return False
+
+
 @lru_cache(maxsize=4096)
 def delays(paths: tuple[Path, ...]) -> frozenset[tuple[int, ...]]:
     """Steps of delay of every car, in each way to pass without a crash that is not beaten by another:
     better for some car and worse for none."""
     ends = tuple(map(len, paths))
-
-    @cache
-    def meet(i: int, at: int, a: Pace, j: int, other: int, b: Pace) -> bool:
-        return bool(advance((paths[i], paths[j]), (at, other), (a, b))[1])
 
     @cache
     def crossed(places: tuple[int, ...]) -> frozenset[int]:
@@ -271,8 +280,9 @@ def delays(paths: tuple[Path, ...]) -> frozenset[tuple[int, ...]]:
             yield from choices(places, i + 1, (*chosen, "wait"))
         else:
             for pace in PACES if i in crossed(places) else ("fast",):
+                mine = paths[i], places[i], pace
                 near = (j for j in range(i) if places[j] < ends[j])
-                if not any(meet(j, places[j], chosen[j], i, places[i], pace) for j in near):
+                if not any(meet((paths[j], places[j], chosen[j]), mine) for j in near):
                     yield from choices(places, i + 1, (*chosen, pace))
 
     least = tuple(map(quickest, paths))

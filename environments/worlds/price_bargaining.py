@@ -21,7 +21,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, Field, FiniteFloat, model_validator
 
-from ...protocols import Content, Ended, Message, Move, Offer, Preferences
+from ...protocols import Content, Ended, Message, Move, Offer, Preferences, trusted
 from ...protocols.schemas import closed
 from ..scenario import STRICT, ProtocolChoice, Role, Scenario
 from ..world import Listener, Outcome, Solution
@@ -155,6 +155,12 @@ def _prices(grid: Grid) -> tuple[float, ...]:
     return tuple(round(low + tick * i, 9) for i in range(count))
 
 
+@lru_cache(maxsize=1024)
+def _offers(grid: Grid) -> tuple[Price, ...]:
+    """An offer of every price, ascending; those who bargain over the same prices share them."""
+    return tuple([trusted(Price, {"price": p}) for p in _prices(grid)])
+
+
 def _utility(price: float, line: Line) -> float:
     reserve, target = line
     return (price - reserve) / (target - reserve)
@@ -259,11 +265,10 @@ class PriceSpace:
 
     def __init__(self, grid: Grid, line: Line) -> None:
         self._line, self._grid = line, grid
-        prices = _prices(grid)
         reserve, target = line
-        ordered = prices[::-1] if target > reserve else prices
-        self.offers: Sequence[Content] = [Price.model_construct(price=p) for p in ordered]
-        self.utilities: Sequence[float] = [_utility(p, line) for p in ordered]
+        way = -1 if target > reserve else 1
+        self.offers: Sequence[Content] = _offers(grid)[::way]
+        self.utilities: Sequence[float] = [_utility(p, line) for p in _prices(grid)[::way]]
 
     def utility(self, offer: Content, *, mine: bool) -> float:
         return _utility(cast(Price, offer).price, self._line)
@@ -325,10 +330,8 @@ class PriceBargaining:
         return {"item": s.item, "low": s.low, "high": s.high, "tick": s.tick, **listed}
 
     def private(self, agent: str) -> Mapping[str, Any]:
-        return {
-            "reserve": self.scenario.roles[agent].reserve,
-            "target": self.scenario.target(agent),
-        }
+        s = self.scenario
+        return {"reserve": s.roles[agent].reserve, "target": s.target(agent)}
 
     def describe(self, agent: str) -> tuple[str, str]:
         s = self.scenario
@@ -370,14 +373,11 @@ class PriceBargaining:
         """The outcome of a deal at this price, or of none."""
         if price is None:
             return Outcome(completed=False, utilities=dict.fromkeys(scenario.roles, 0.0))
-        return Outcome(
-            completed=True,
-            deal={"price": price},
-            utilities={
-                name: _utility(price, (role.reserve, scenario.target(name)))
-                for name, role in scenario.roles.items()
-            },
-        )
+        lines = {
+            name: (role.reserve, scenario.target(name)) for name, role in scenario.roles.items()
+        }
+        utilities = {name: _utility(price, line) for name, line in lines.items()}
+        return Outcome(completed=True, deal={"price": price}, utilities=utilities)
 
     def space(self, agent: str) -> PriceSpace:
         return _space(self._grid, (self.scenario.roles[agent].reserve, self.scenario.target(agent)))
