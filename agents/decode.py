@@ -33,6 +33,8 @@ from .sampling import draw, given, judged_on
 CHUNK = {"cpu": 1024}
 CHUNK_ELSEWHERE = 8192
 """Prompt tokens per forward: enough to be busy, few enough for memory (and a CPU's cache)."""
+WASTE = 2
+"""A chunk computes at most so many times the tokens that its rows need."""
 ROOM = 0.5
 """Slots to spare in a new slab, as a share of those taken."""
 SHARED = 8
@@ -107,13 +109,15 @@ class Batch:
 
     def _prefill(self) -> None:
         """The next `length` tokens of the first rows in turn, as many rows as the chunk holds. A row that
-        needs less computes some of its prompt twice, so that all of them end together."""
-        length, rows = 0, list[Row]()
+        needs less computes some of its prompt twice, so that all of them end together; one that would
+        make the others do that for long comes with the next chunk."""
+        length, needed, rows = 0, 0, list[Row]()
         for row in self._order:
             need = min(len(row.prompt) - row.held, self.chunk)
-            if rows and max(length, need) * (len(rows) + 1) > self.chunk:
+            computed = max(length, need) * (len(rows) + 1)
+            if rows and computed > min(self.chunk, WASTE * (needed + need)):
                 break
-            length = max(length, need)
+            length, needed = max(length, need), needed + need
             rows.append(row)
         places = {row: len(self.live) + i for i, row in enumerate(self.joining)}
         rows.sort(key=places.__getitem__)

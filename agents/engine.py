@@ -145,11 +145,10 @@ class Engine:
     def _recover(self, e: Exception, done: set[int]) -> list[tuple[int, Reply]]:
         """After a failed forward: the same questions in smaller batches, or, where that cannot help,
         their error records."""
-        tried = len(self._batch.rows)
         asked = self._stopped()
         self._running = {number: asked.pop(number) for number in done}
         if _out_of_memory(e) and len(asked) > 1:
-            self.rows = max(min(len(asked), tried) // 2, 1)
+            self.rows = max(len(asked) // 2, 1)
             logger.warning(
                 "%s: out of memory with %d rows; going on with %d (set rows=%d to start so)",
                 self.loaded.name, len(asked), self.rows, self.rows,

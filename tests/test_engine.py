@@ -266,6 +266,34 @@ def test_a_long_prompt_stalls_nobody(llama: Loaded, monkeypatch: pytest.MonkeyPa
         assert reply.token_ids == generated(llama, prompts[reply.ticket])
 
 
+def test_short_prompts_do_not_pay_for_a_long_one(
+    llama: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(6)
+    prompts = [text(rng, n) for n in (9, 90, 7, 8)]
+    batch = Batch(llama, None)
+    seen = counted(batch, monkeypatch)
+    batch.join([row(llama, i, p, i) for i, p in enumerate(prompts)])
+    for reply in finish(batch):
+        assert reply.token_ids == generated(llama, prompts[reply.ticket])
+    assert [shape for shape in seen if shape[1] > 1] == [(3, 9), (1, 90)]
+
+
+def test_a_reply_that_failed_leaves_its_talk_behind(
+    llama: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"const": "much too long"}}, "required": ["a"]}
+    prompt = text(np.random.default_rng(8), 60)
+    batch = Batch(llama, Kept(1 << 20))
+    matcher, _ = llama.grammars.start(schema)
+    batch.join([row(llama, 0, prompt, free=False, limit=3, matcher=matcher)])
+    assert "not complete after 3 tokens" in (finish(batch)[0].error or "")
+    seen = counted(batch, monkeypatch)
+    batch.join([row(llama, 1, [*prompt, 20, 21])])
+    assert finish(batch)[0].token_ids == generated(llama, [*prompt, 20, 21])
+    assert seen[0] == (1, 2), "only what is new"
+
+
 def test_what_is_no_number_among_forced_tokens_ends_its_own_turn(llama: Loaded) -> None:
     asked = observations(8, max_text=12)
     options = {"temperature": 1, "reuse": 0}
