@@ -157,6 +157,8 @@ class Gaps(NamedTuple):
     mixed: Mapping[str, float] | None = None
     """The same, where the game was played several times, of the best reply to how often the others did
     what, against doing it as often as one did. None where each chose once: it is the same."""
+    reactive: Mapping[str, float] | None = None
+    """The same of the best reply to how the others were seen to react to the round before."""
 
 
 class Replying(Protocol):

@@ -63,6 +63,14 @@ def exploitability(seen: Seen) -> Part | None:
     return _mean(seen.gaps.regret if seen.gaps.mixed is None else seen.gaps.mixed), 1
 
 
+def reactive_exploitability(seen: Seen) -> Part | None:
+    """The same, of the profile in which each agent reacts to the round before as it did: NashConv of the game
+    of all rounds. Where nobody can react, this is `exploitability`."""
+    if seen.gaps is None or seen.gaps.reactive is None:
+        return exploitability(seen)
+    return _mean(seen.gaps.reactive), 1
+
+
 def _mean(points: Mapping[str, float]) -> float:
     return sum(points.values()) / len(points)
 

@@ -170,6 +170,10 @@ ON_REQUEST: dict[str, Metric] = {
             "points", COUNT, achieved.exploitability, better="low",
         ),
         Metric(
+            "reactive_exploitability", "the same, of best replies to how the others were seen to react",
+            "points", COUNT, achieved.reactive_exploitability, better="low",
+        ),
+        Metric(
             "bits_per_message", "bits by which listeners grew surer of secrets",
             "bits", ANY, informed.bits,
         ),

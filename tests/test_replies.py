@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from moot.environments import WORLDS, Environment, Episode, Scenario, said
 from moot.environments.check import legal_reply
+from moot.environments.scenario import Role
 from moot.environments.worlds import replies
 from moot.environments.worlds.auction_scenario import AuctionGenerator
 from moot.environments.worlds.commons_scenario import CommonsScenario
 from moot.environments.worlds.hidden_scenario import HiddenGenerator
-from moot.environments.worlds.matrix_scenario import MatrixGenerator
+from moot.environments.worlds.matrix_scenario import MatrixGenerator, MatrixScenario
+from moot.environments.worlds.rounds import joint_action
 from moot.evaluation import score
 from moot.evaluation.seen import Seen
 from moot.protocols import Message, Reply
@@ -60,6 +62,60 @@ def brute(episode: Episode, ways: Mapping[str, Sequence[Reply]]) -> dict[str, fl
     return found
 
 
+def reacting(scenario: Any, at: int, xs: list[str], ys: list[str], *, best: bool) -> float:
+    """Points of one seat over all histories, both reacting as they did; or it does the best after each."""
+    names = [list(scenario.table), list(scenario.actions()[list(scenario.roles)[1]])]
+    acts = xs, ys
+
+    def chance(seat: int, before: tuple[str, str] | None, act: str) -> float:
+        if before is None:
+            return float(acts[seat][0] == act)
+        after = [acts[seat][t + 1] for t in range(len(xs) - 1) if (xs[t], ys[t]) == before]
+        after = after or acts[seat]
+        return after.count(act) / len(after)
+
+    def value(history: tuple[tuple[str, str], ...]) -> float:
+        if len(history) == len(xs):
+            return sum(scenario.table[a][b][at] for a, b in history)
+        before = history[-1] if history else None
+        worth: list[float] = []
+        weight: list[float] = []
+        for own in names[at]:
+            pairs = [((own, b) if at == 0 else (b, own), b) for b in names[1 - at]]
+            worth.append(
+                sum(
+                    p * value((*history, pair))
+                    for pair, b in pairs
+                    if (p := chance(1 - at, before, b))
+                )
+            )
+            weight.append(chance(at, before, own))
+        if best:
+            return max(worth)
+        return sum(w * p for w, p in zip(worth, weight, strict=True))
+
+    return value(())
+
+
+def test_who_strikes_back_is_less_exploitable() -> None:
+    """Tit for tat against one that defects now and then: it is seen to answer."""
+    scenario = MatrixScenario(
+        name="x", game="prisoners_dilemma", rounds=6, roles={"ann": Role(), "bob": Role()},
+        protocol=joint_action(0),
+    )  # fmt: skip
+    bob = ["cooperate", "defect", "cooperate", "cooperate", "defect", "cooperate"]
+    found: list[Any] = []
+    for ann in (["cooperate", *bob[:-1]], ["cooperate"] * 6):
+        table = Environment(scenario)
+        for pair in zip(ann, bob, strict=True):
+            for action in pair:
+                table.step(do("request", action=action))
+        found.append(Seen(table.episode()).gaps)
+    answers, suffers = found
+    assert answers.reactive["bob"] < suffers.reactive["bob"]
+    assert answers.reactive["bob"] < answers.mixed["bob"]
+
+
 def do(act: str, **content: Any) -> Reply:
     return Reply(act=act, content=content or None)
 
@@ -90,6 +146,10 @@ def test_matrix_games(number: int) -> None:
     second = max(mean["second"](xs, [b]) for b in scenario.actions()[two]) - mean["second"](xs, ys)
     assert dict(gaps.mixed) == pytest.approx({one: first, two: second}, abs=1e-9)
     assert min(first, second) > -1e-9
+    assert gaps.reactive is not None
+    for at, seat in enumerate((one, two)):
+        best, same = (reacting(scenario, at, xs, ys, best=b) for b in (True, False))
+        assert gaps.reactive[seat] == pytest.approx((best - same) / scenario.rounds, abs=1e-9)
     found = score([episode], metrics=["exploitability", "reply_regret"])
     assert found["exploitability"].value == pytest.approx((first + second) / 2, abs=1e-9)
     assert found["reply_regret"].value == pytest.approx(sum(gaps.regret.values()) / 2)

@@ -18,6 +18,7 @@ from .auction_scenario import AuctionScenario, sale
 from .commons_scenario import CommonsScenario
 from .matrix_scenario import MatrixScenario
 
+Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
 MOST_STEPS = 2_000_000
 """Amounts that are tried out for the commons of one episode; where it would be more, nothing is said."""
@@ -29,6 +30,9 @@ def matrix_gaps(scenario: MatrixScenario, messages: Sequence[Message]) -> Gaps |
 
         regret_1 = 1/T sum over t of  max over a of u(a, b_t)  -  u(a_t, b_t)
         mixed_1  = max over a of u(a, y)  -  u(x, y)
+
+    `reactive` is of the game of T rounds: after a pair of actions an agent does what it did after this pair
+    in the episode, as often as it did (x, y after a pair that never came up), in the first round what it did.
     """
     chose = _choices(messages, "action")
     if sorted(map(len, chose.values())) != [scenario.rounds] * 2:
@@ -44,7 +48,46 @@ def matrix_gaps(scenario: MatrixScenario, messages: Sequence[Message]) -> Gaps |
         x, y = often.sum(axis=1) / scenario.rounds, often.sum(axis=0) / scenario.rounds
         regret[agent] = float(gains.max(axis=0) @ y - (gains * often).sum() / scenario.rounds)
         mixed[agent] = float((gains @ y).max() - x @ gains @ y)
-    return Gaps(_floored(regret), _floored(mixed))
+    acts = (
+        np.array([names.index(str(a)) for a in chose[agent]])
+        for agent, names in ((one, first), (two, second))
+    )
+    gains = _reactive(points, *acts)
+    return Gaps(
+        _floored(regret), _floored(mixed), _floored(dict(zip((one, two), gains, strict=True)))
+    )
+
+
+def _reactive(points: Array, rows: Whole, columns: Whole) -> tuple[float, float]:
+    """What the best replies to seen reactions gain over one's own reactions, in mean points of a round;
+    `points` (m, n, 2), the actions (T,). Backwards over rounds, with i, j the pair before and s what it leads
+    the other to:
+
+        V_t(i, j) = max over a of  sum over b of  s(b | i, j) (u(a, b) + V_t+1(a, b))
+    """
+    found: list[float] = []
+    for own, other, turned in ((rows, columns, False), (columns, rows, True)):
+        gains = points[:, :, 1].T if turned else points[:, :, 0]
+        pair = own[:-1], other[:-1]
+        mine = _reactions(own, pair, gains.shape, gains.shape[0])
+        theirs = _reactions(other, pair, gains.shape, gains.shape[1])
+        best, same = np.zeros(gains.shape), np.zeros(gains.shape)
+        for _ in range(len(own) - 1):
+            best = np.einsum("ijb,ab->ija", theirs, gains + best).max(axis=2)
+            same = np.einsum("ija,ijb,ab->ij", mine, theirs, gains + same)
+        start = float((gains + best)[:, other[0]].max() - (gains + same)[own[0], other[0]])
+        found.append(start / len(own))
+    return found[0], found[1]
+
+
+def _reactions(acts: Whole, last: tuple[Whole, Whole], shape: tuple[int, ...], many: int) -> Array:
+    """Shares of the actions (T,) after each pair of actions, those of all rounds where it never came up:
+    (own actions, the other's, `many`)."""
+    times = np.zeros((*shape, many))
+    np.add.at(times, (*last, acts[1:]), 1)
+    every = np.bincount(acts, minlength=many) / len(acts)
+    seen = times.sum(axis=2, keepdims=True)
+    return np.where(seen > 0, times / np.maximum(seen, 1), every)
 
 
 def auction_gaps(scenario: AuctionScenario, messages: Sequence[Message]) -> Gaps | None:
