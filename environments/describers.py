@@ -8,6 +8,7 @@ everything else of PettingZoo and Gymnasium, which is worded from its spaces.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .describe import Describer, short
@@ -19,18 +20,21 @@ def describer_of(name: str) -> Describer:
     return DESCRIBERS[max(found, key=len)] if found else Describer()
 
 
-def _pairs(numbers: Sequence[float]) -> list[str]:
-    return [f"({short(x)}, {short(y)})" for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
-
-
 # ---- MPE: simple_spread --------------------------------------------------------------------------
 
 
 def _spread(view: Any) -> str:
     """Velocity, position, N landmarks, N - 1 others, what they signal (nothing): 6 N numbers."""
     numbers: list[float] = view
-    count = len(numbers) // 6
-    velocity, position, *there = _pairs(numbers)
+    if max(numbers) < 1000 and min(numbers) > -1000:
+        return _spread_words(len(numbers) // 6, "({%d:g}, {%d:g})").format(*numbers)
+    return _spread_words(len(numbers) // 6, "({%d}, {%d})").format(*map(short, numbers))
+
+
+@lru_cache
+def _spread_words(count: int, pair: str) -> str:
+    """The sentence with places for the numbers: everybody is told one after every move."""
+    velocity, position, *there = (pair % (i, i + 1) for i in range(0, 6 * count, 2))
     marks, others = there[:count], there[count : 2 * count - 1]
     return (
         f"You are at {position}, moving {velocity}. From you, landmarks are at {', '.join(marks)};"
