@@ -22,6 +22,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
+from operator import add
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, PositiveInt, model_validator
@@ -40,6 +41,7 @@ ARMS: tuple[Arm, ...] = ("south", "east", "north", "west")
 PACES: tuple[Pace, ...] = ("fast", "slow", "wait")
 HALVES: Mapping[Pace, tuple[int, int]] = {"wait": (0, 0), "slow": (0, 1), "fast": (1, 1)}
 """Cells that a pace has moved after either half: one per half at most."""
+CELLS = {pace: sum(halves) for pace, halves in HALVES.items()}
 BOX: Mapping[Turn, Path] = {
     "right": ((1, 1),),
     "straight": ((1, 1), (1, 0)),
@@ -241,11 +243,12 @@ def delays(paths: tuple[Path, ...]) -> frozenset[tuple[int, ...]]:
     """Steps of delay of every car, in each way to pass without a crash that is not beaten by another:
     better for some car and worse for none."""
     ends = tuple(map(len, paths))
+    ahead = [[set(path[place:]) for place in range(len(path) + 1)] for path in paths]
 
     @cache
     def crossed(places: tuple[int, ...]) -> frozenset[int]:
         """Cars that still share a cell with another; the rest go fast, which delays nobody."""
-        ways = [set(path[place:]) for path, place in zip(paths, places, strict=True)]
+        ways = [rest[place] for rest, place in zip(ahead, places, strict=True)]
         pairs = itertools.combinations(range(len(paths)), 2)
         return frozenset(i for pair in pairs if ways[pair[0]] & ways[pair[1]] for i in pair)
 
@@ -258,14 +261,10 @@ def delays(paths: tuple[Path, ...]) -> frozenset[tuple[int, ...]]:
         alone = tuple((e - p + 1) // 2 for p, e in zip(places, ends, strict=True))
         here = tuple(int(p < e) for p, e in zip(places, ends, strict=True))
         for paces in choices(places, 0, ()):
-            then = tuple(
-                min(p + sum(HALVES[pace]), e)
-                for p, e, pace in zip(places, ends, paces, strict=True)
-            )
+            gone = [p + CELLS[pace] for p, pace in zip(places, paces, strict=True)]
+            then = tuple(map(min, gone, ends))
             if then != places:  # to wait for each other helps nobody
-                found |= {
-                    tuple(h + s for h, s in zip(here, rest, strict=True)) for rest in left(then)
-                }
+                found |= {tuple(map(add, here, rest)) for rest in left(then)}
                 if alone in found:  # nobody can be quicker than alone
                     return frozenset([alone])
         return best(found)
