@@ -6,13 +6,12 @@ when it is full or when somebody acts on it with empty hands. Two cooks never sh
 neither moves. Each decides on up to `stretch` steps at a time, after a round of talk, and the steps of both
 run side by side. Both score the points of all soups served. Left out: partial reward, bonus orders.
 
-The best of all joint plans is not known (`max_joint` is infinite): scripted cooks are the measure.
+The best of all joint plans is not known: `max_joint` is an upper bound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BaseModel, Field
@@ -21,6 +20,7 @@ from ...protocols import Act, Choice, Content, Ended, Message, Move
 from ...protocols.schemas import closed
 from ..scenario import STRICT, Scenario
 from ..world import Notice, Outcome, Solution
+from .kitchen_bound import most_points
 from .kitchen_scenario import (
     COUNTER,
     DISHES,
@@ -93,8 +93,15 @@ class Kitchen:
 
     @classmethod
     def solve(cls, scenario: Scenario) -> Solution:
-        """Only the score of doing nothing is known."""
-        return Solution(disagreement=(0.0, 0.0), frontier=(), max_joint=inf, max_nash=inf)
+        """`max_joint` is an upper bound (`kitchen_bound.py`): nobody scores more, perhaps nobody as much."""
+        most = most_points(cast(KitchenScenario, scenario))
+        return Solution(
+            disagreement=(0.0, 0.0),
+            frontier=(),
+            max_joint=2 * most,
+            max_nash=most * most,
+            reference={"points_at_most": most},
+        )
 
     def roles(self) -> Mapping[str, str]:
         return dict.fromkeys(self._seats, "")
