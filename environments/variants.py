@@ -9,7 +9,7 @@ words; what is then no valid scenario is thrown away and another way tried.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -98,13 +98,15 @@ def _other(value: Any, words: list[str], rng: random.Random, few: bool) -> Any:
         at = rng.choice(list(fields)) if few and fields else None
         return {k: _other(v, words, rng, few) if at in (None, k) else v for k, v in fields.items()}
     if isinstance(value, list | tuple):
-        items = list(cast(list[Any], value))
+        items = list(cast(Sequence[Any], value))
         if len(items) > 1 and rng.random() < 0.7:
-            return type(value)(_moved(items, rng))
-        at = rng.randrange(len(items)) if few and items else None
-        return type(value)(
-            _other(v, words, rng, few) if at in (None, i) else v for i, v in enumerate(items)
-        )
+            items = _moved(items, rng)
+        else:
+            at = rng.randrange(len(items)) if few and items else None
+            items = [
+                _other(v, words, rng, few) if at in (None, i) else v for i, v in enumerate(items)
+            ]
+        return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, bool):
         return not value
     if isinstance(value, str):
