@@ -91,7 +91,7 @@ def judged(
     """Every judge's marks for every agent of every episode, as they come in.
 
     `judges`: name -> spec; the episodes are held in memory, to be shown to each. Raises `MootError` for a
-    spec that names nothing.
+    spec that names nothing, and for a scripted agent, which judges nothing.
     """
     schema = closed({d.name: _integer(d.low, d.high) for d in rubric.dimensions})
     held = list(episodes)
@@ -194,6 +194,12 @@ def agreement(verdicts: Iterable[Verdict], rubric: Rubric = SOCIAL) -> dict[str,
 
 
 def _pools(judges: Mapping[str, Spec], opener: Opener | None) -> dict[str, Pool]:
+    for spec in judges.values():
+        if isinstance(spec, str) and spec.startswith("scripted:"):
+            raise MootError(
+                f"{spec} cannot judge: scripted agents know the games only; name a model, such as hf:PATH or "
+                "openai:MODEL@URL"
+            )
     return {name: seat.pool for name, seat in seat_all(judges, opener).items()}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 from rich.console import Console
 
 import moot
@@ -182,18 +183,21 @@ def test_the_command(
 ) -> None:
     run = tmp_path / "r"
     moot.simulate("camp_site", agents={"*": "scripted:open"}, episodes=2, out=run)
-    words = ["moot", "judge", str(run), "--judge", "scripted:random", "--judge", "scripted:open"]
+    spec = f"hf:{tiny.save(tmp_path / 'tiny')}?max_tokens=40"
+    words = ["moot", "judge", str(run), "--judge", spec, "--judge", f"{spec}&temperature=0"]
     monkeypatch.setattr(sys, "argv", [*words, "--json"])
     cli.main()
     told = json.loads(capsys.readouterr().out)
     assert len(told["verdicts"]) == 2 * 2 * 2
-    # Scripts know nothing of judging: that is told, and nothing is made up.
-    assert all(v["marks"] is None and "judging" in v["why"] for v in told["verdicts"])
-    assert told["alpha"]["goal"] is None
+    assert told["rubric"] == "social"
     monkeypatch.setattr(sys, "argv", words)
     cli.main()
-    assert "8 verdicts, 8 of them unscored" in " ".join(capsys.readouterr().out.split())
+    assert "8 verdicts" in " ".join(capsys.readouterr().out.split())
     monkeypatch.setattr(sys, "argv", [*words, "--rubric", "socal"])
     with pytest.raises(SystemExit):
         cli.main()
     assert "did you mean 'social'" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["moot", "judge", str(run), "--judge", "scripted:random"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "scripted:random cannot judge" in capsys.readouterr().err
