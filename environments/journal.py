@@ -2,7 +2,8 @@
 
 A line goes to the operating system in one write as soon as it is appended, so a killed process loses no
 line that was appended. Only a full disk, a power failure or a kill within a write can cut a line in
-two; then it is the last one, and `Journal` cuts it off when it opens the file again.
+two; then it is the last one, and `Journal` cuts it off when it opens the file again. Files that are not
+appended to are written whole or not at all (`write_whole`).
 
 Left out: a sync to the disk per line (a power failure may lose the last seconds), and the lock on
 Windows, where two writers are the user's own care.
@@ -24,6 +25,8 @@ from pathlib import Path
 from ..protocols import MootError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NEW = ".new"
+"""After the name of a file that is not whole yet."""
 BUSY = (errno.EWOULDBLOCK, errno.EACCES)
 
 
@@ -97,7 +100,8 @@ class Journal:
             # Some network file systems know no locks: better unlocked than unusable.
             if e.errno in BUSY:
                 text = (
-                    f"another process writes {self.path}; wait until it ends, or use another --out"
+                    f"another process writes {self.path}; wait until it ends, or use another folder "
+                    "(--out)"
                 )
                 raise MootError(text, usage=False) from None
 
@@ -117,6 +121,34 @@ class Journal:
             self._end += len(line)
             if not line.endswith(b"\n"):
                 self._end += os.write(self._file, b"\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The file is there complete or not at all: new file, sync, rename, sync of the folder.
+
+    Raises `MootError`; what was there before stays then.
+    """
+    new = path.with_name(path.name + NEW)
+    try:
+        with open(new, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+        sync(path.parent)
+    except OSError as e:
+        raise failed(e, f"cannot write {path}") from None
+
+
+def sync(path: Path) -> None:
+    """Bring a file or a folder's entries to the disk, so that a rename never shows what is not there yet."""
+    if sys.platform == "win32":
+        return
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
@@ -157,7 +189,8 @@ def number_of(line: bytes) -> int | None:
 def damaged(path: Path, number: int, why: str) -> MootError:
     """The error for a line that is there and cannot be used."""
     return MootError(
-        f"{path}: line {number} is not a record ({why}); delete that line and --resume makes it anew",
+        f"{path}: line {number} is not a record ({why}); delete that line, and resume=True (--resume) makes "
+        "it anew",
         usage=False,
     )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import sys
@@ -27,10 +26,9 @@ from ..protocols import MootError
 from ..protocols.counted import counted
 from ..protocols.interrupt import heed, whole
 from .episode import Episode
-from .journal import Journal, damaged, failed, lines, number_of
+from .journal import NEW, Journal, damaged, failed, lines, number_of, write_whole
 
 HEADER, EPISODES = "run.json", "episodes.jsonl"
-NEW = HEADER + ".new"
 
 
 class Header(BaseModel):
@@ -100,12 +98,14 @@ class Run:
             _refuse_full(path)
             journal = Journal(path / EPISODES)
         except (FileExistsError, NotADirectoryError):
-            raise MootError(f"{path} is or lies under a file; choose another --out") from None
+            raise MootError(
+                f"{path} is or lies under a file; choose another folder (--out)"
+            ) from None
         except OSError as e:
             raise failed(e, f"cannot start a run in {path}") from None
         try:
             _refuse_full(path)  # again, now that nobody else can start one here
-            _write_whole(path, header.model_dump_json(indent=2) + "\n")
+            write_whole(path / HEADER, header.model_dump_json(indent=2) + "\n")
         except OSError as e:
             journal.close()
             raise failed(e, f"cannot start a run in {path}") from None
@@ -185,7 +185,7 @@ class Run:
                 )
                 raise MootError(
                     f"{self.path} was started with {how}; resume it with the same, or choose "
-                    "another --out"
+                    "another folder (--out)"
                 )
 
     def close(self) -> None:
@@ -211,8 +211,8 @@ class Run:
     def _kept(self, e: MootError) -> MootError:
         done = len(self._journal.ids) if self._journal else len(self.done)
         return MootError(
-            f"{e}; {done} of {counted(self.header.episodes, 'episode')} kept: mend that, then repeat the "
-            f"command with --out {self.path} --resume",
+            f"{e}; {done} of {counted(self.header.episodes, 'episode')} kept: mend that, then go on "
+            f"with out={str(self.path)!r}, resume=True (--out {self.path} --resume)",
             usage=False,
         )
 
@@ -299,7 +299,7 @@ def _header(path: Path) -> Header:
         raise failed(e, f"cannot read {path / HEADER}") from None
     except ValidationError as e:
         raise MootError(
-            f"{path / HEADER} is damaged ({first_error(e)}); start anew with another --out",
+            f"{path / HEADER} is damaged ({first_error(e)}); start anew in another folder (--out)",
             usage=False,
         ) from None
 
@@ -308,22 +308,9 @@ def _refuse_full(path: Path) -> None:
     """A crash before `run.json` was whole leaves two files behind; the folder still counts as empty."""
     names = {p.name for p in path.iterdir()}
     if HEADER in names:
-        raise MootError(f"{path} holds a run; add --resume to finish it, or choose another --out")
-    strange = names - {NEW, EPISODES}
+        raise MootError(
+            f"{path} holds a run; add resume=True (--resume) to finish it, or choose another folder (--out)"
+        )
+    strange = names - {HEADER + NEW, EPISODES}
     if strange or (EPISODES in names and (path / EPISODES).stat().st_size):
-        raise MootError(f"{path} is not empty and holds no run; choose another --out")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """`run.json` is there complete or not at all: new file, sync, rename, sync of the folder."""
-    with open(path / NEW, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path / NEW, path / HEADER)
-    if sys.platform != "win32":
-        folder = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        raise MootError(f"{path} is not empty and holds no run; choose another folder (--out)")

@@ -38,6 +38,7 @@ from .worlds.price_bargaining import Price, PriceBargaining, PriceScenario
 __all__ = ["episodes_of", "is_transcripts", "load_scenarios", "load_transcripts"]
 
 SELECTION = "select"
+WANTED = "want the folder of a run, or a .jsonl file of dialogues"
 ACTS = {
     "offer": Act.PROPOSE,
     "submit_deal": Act.PROPOSE,
@@ -67,6 +68,8 @@ def episodes_of(path: str | Path, notices: list[str] | None = None) -> Iterator[
     none of these, and for damage.
     """
     path = Path(path)
+    if path.suffix in (".yaml", ".yml"):
+        raise MootError(f"{path} is a YAML file and holds no dialogues; {WANTED}")
     if path.is_dir():
         yield from Run.open(path).episodes(notices)
     elif "ended" in _first(path):
@@ -101,7 +104,7 @@ def load_transcripts(path: str | Path) -> Iterator[Episode]:
         if record.outcome.status is None:
             raise MootError(
                 f"{path}: line {number} holds a scenario without a dialogue; let agents play it: "
-                f"moot simulate --data {path}"
+                f"data={str(path)!r} (moot simulate SCENARIO --data {path})"
             )
         try:
             yield _episode(index, scenario, record)

@@ -88,4 +88,4 @@ def _refuse(out: Path) -> None:
     if out.exists():
         with open(out, encoding="utf-8", errors="replace") as file:
             if MARK not in file.read(4000):
-                raise MootError(f"{out} is there and is no report; choose another --out")
+                raise MootError(f"{out} is there and is no report; choose another file (--out)")

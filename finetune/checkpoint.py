@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -21,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safe
 from torch import Tensor
 
-from ..environments.journal import failed
+from ..environments.journal import failed, sync
 from ..protocols import MootError
 
 RECORD = "rounds.json"
@@ -48,7 +47,7 @@ class Checkpoints:
         """Make the folder. Raises `MootError` when it holds checkpoints already."""
         if self._all():
             raise MootError(
-                f"{self.folder} holds rounds already; add --resume, or choose another folder"
+                f"{self.folder} holds rounds already; add resume=True (--resume), or choose another folder"
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,10 +108,10 @@ class Checkpoints:
             }
             (new / RECORD).write_text(json.dumps(record), encoding="utf-8")
             for file in new.iterdir():
-                _sync(file)
-            _sync(new)
+                sync(file)
+            sync(new)
             os.replace(new, place)
-            _sync(self.folder)
+            sync(self.folder)
             for old in self._all()[:-KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
         except SafetensorError as e:
@@ -134,14 +133,3 @@ def _damaged(place: Path, e: Exception) -> MootError:
 
 def _load(path: Path) -> dict[str, Tensor]:
     return cast(Any, safe).load_file(path) if path.exists() else {}
-
-
-def _sync(path: Path) -> None:
-    """To the disk, so that a rename never shows a file that is not there yet."""
-    if sys.platform == "win32":
-        return
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

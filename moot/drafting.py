@@ -107,7 +107,7 @@ def generate(words: str, world: str, author: Spec, *, tries: int = 5, seed: int 
         refused.append(error.legal)
     raise MootError(
         f"no sound scenario in {counted(tries, 'draft')}; the last one: {refused[-1]}. Try a larger author "
-        "(--author hf:MODEL or openai:MODEL@URL), more --tries, or other words",
+        "(--author hf:MODEL or openai:MODEL@URL), more tries (--tries), or other words",
         usage=False,
     )
 

@@ -18,16 +18,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from .agents.seats import seat_all
+from .cells import finished, played, started
 from .environments import Episode, ProtocolChoice, Scenario, Template
+from .environments.journal import write_whole
 from .environments.load import draw, load_scenario
 from .environments.records import Run
 from .evaluation.efficiency import ORACLE, SILENT, Arm, efficiency
 from .evaluation.metrics import chosen, described
 from .evaluation.written import written
 from .protocols import PROTOCOLS, MootError
-from .simulation import Simulation, chosen_specs, open_adapters
-from .tournament import finished, started
+from .simulation import chosen_specs, seated
 
 HEADER, RESULT = "efficiency.json", "result.json"
 TALK = "talk"
@@ -81,7 +81,7 @@ class Economy:
         digest = hashlib.blake2b(text.encode()).hexdigest()[:4]
         self.folder = Path(out) if out else Path("runs") / f"efficiency-{self.name}-{digest}"
         open_ = [a for n, (_, a) in self.arms.items() if not finished(self.folder / n, episodes)]
-        self._shared = [seat_all(a, open_adapters) for a in open_]  # models stay loaded
+        self._shared = [seated(a, first.world) for a in open_]  # models stay loaded
         if any(s.human for seats in self._shared for s in seats.values()):
             raise MootError(
                 "efficiency is for agents; a person plays with moot simulate SEAT=human"
@@ -96,22 +96,10 @@ class Economy:
     def __iter__(self) -> Iterator[tuple[str, Episode | None]]:
         """Play what is missing: an arm and its next episode, or None for one that was there already."""
         for name, (source, agents) in self.arms.items():
-            if finished(self.folder / name, self.episodes):
-                yield from [(name, None)] * self.episodes
-                continue
-            simulation = Simulation(
-                source,
-                agents=agents,
-                episodes=self.episodes,
-                seed=self.seed,
-                out=self.folder / name,
-                resume=True,
-                concurrent=self.concurrent,
-                command=self.command,
-            )
-            for _ in range(self.episodes - len(simulation.missing)):
-                yield name, None
-            for episode in simulation:
+            for episode in played(
+                self.folder / name, source, agents, self.episodes,
+                seed=self.seed, concurrent=self.concurrent, command=self.command,
+            ):  # fmt: skip
                 yield name, episode
 
     def result(self) -> dict[str, Arm]:
@@ -121,8 +109,7 @@ class Economy:
         )
         if not found:
             raise MootError(f"no episode of {self.name} says anything of {self.metric.name}")
-        text = written(self.data(found), indent=2)
-        (self.folder / RESULT).write_text(text + "\n", encoding="utf-8")
+        write_whole(self.folder / RESULT, written(self.data(found), indent=2) + "\n")
         return found
 
     def data(self, found: Mapping[str, Arm]) -> dict[str, Any]:

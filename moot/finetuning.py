@@ -18,7 +18,6 @@ examples equally often, and take as many steps.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from typing import Any, NamedTuple, Self, cast
 from .agents.language import LanguageOptions, language_pool
 from .agents.load import Loaded, load
 from .agents.seats import NANO
-from .environments.journal import failed
+from .environments.journal import write_whole
 from .environments.records import default_path, versions
 from .evaluation.written import written
 from .finetune.aggregation import moves_base
@@ -85,12 +84,13 @@ class Finetuning:
         if (path / HEADER).exists():
             if not resume:
                 raise MootError(
-                    f"{path} holds a fine-tuning already; add --resume, or choose another --out"
+                    f"{path} holds a fine-tuning already; add resume=True (--resume), or choose another "
+                    "folder (--out)"
                 )
             _same(path, plain)
             return
         if path.exists() and any(path.iterdir()):
-            raise MootError(f"{path} is not empty; choose another --out")
+            raise MootError(f"{path} is not empty; choose another folder (--out)")
         header = {
             "tuning": plain, "versions": versions(), "command": command,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,8 +98,8 @@ class Finetuning:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            raise MootError(f"{path} is a file; choose another --out") from None
-        _write(path / HEADER, json.dumps(header, indent=2) + "\n")
+            raise MootError(f"{path} is a file; choose another folder (--out)") from None
+        write_whole(path / HEADER, json.dumps(header, indent=2) + "\n")
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -127,7 +127,7 @@ class Finetuning:
             n: {"train": len(given.train[n]), "held_out": len(given.held_out[n])}
             for n in given.train
         }
-        _write(self.folder / CLIENTS, json.dumps(counts, indent=2) + "\n")
+        write_whole(self.folder / CLIENTS, json.dumps(counts, indent=2) + "\n")
         found: dict[str, Variant] = {}
         try:
             for variant in tuning.variants:
@@ -263,7 +263,7 @@ class Finetuning:
 
     def finish(self, document: Mapping[str, Any]) -> None:
         """Write `result.json`."""
-        _write(self.folder / RESULT, written(document, indent=2) + "\n")
+        write_whole(self.folder / RESULT, written(document, indent=2) + "\n")
 
     def export(
         self, client: str, folder: str | Path, *, variant: str = "federated", merge: bool = False
@@ -278,7 +278,7 @@ class Finetuning:
         found = Checkpoints(self.folder / variant, "").last()
         if found is None:
             raise MootError(
-                f"{self.folder} has no rounds of {variant}; run moot finetune --resume first"
+                f"{self.folder} has no rounds of {variant}; finish it first: moot finetune --resume"
             )
         names = ["all"] if variant == "centralised" else self.names()
         if variant == "centralised" and client in self.names():
@@ -292,7 +292,7 @@ class Finetuning:
         if moved and not merge:
             raise MootError(
                 f"rule {self.tuning.federation.rule} moved the base model, so the adapter alone is not "
-                "what was learned; add --merge to write the whole model"
+                "what was learned; add merge=True (--merge) to write the whole model"
             )
         loaded = self.load()
         bank = self.bank(loaded, names)
@@ -314,7 +314,9 @@ class Finetuning:
             return list(self.tuning.clients)
         path = self.folder / CLIENTS
         if not path.is_file():
-            raise MootError(f"{self.folder} has no clients yet; run moot finetune --resume first")
+            raise MootError(
+                f"{self.folder} has no clients yet; finish it first: moot finetune --resume"
+            )
         return list(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -325,16 +327,7 @@ def _bare(bank: AdapterBank, given: Lessons) -> dict[str, float]:
 def _record(folder: Path) -> None:
     """`rounds.jsonl` beside the checkpoints, from the last of them."""
     rounds = Checkpoints(folder, "").rounds()
-    _write(folder / "rounds.jsonl", "".join(json.dumps(r) + "\n" for r in rounds))
-
-
-def _write(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        os.replace(new, path)
-    except OSError as e:
-        raise failed(e, f"cannot write {path}") from None
+    write_whole(folder / "rounds.jsonl", "".join(json.dumps(r) + "\n" for r in rounds))
 
 
 def _header(folder: Path) -> dict[str, Any]:
@@ -366,7 +359,7 @@ def _same(folder: Path, plain: Mapping[str, Any]) -> None:
     for key in new:
         if old.get(key) != new[key]:
             raise MootError(
-                f"{folder} was begun with another {key}; --resume wants the same settings "
+                f"{folder} was begun with another {key}; resume=True (--resume) wants the same settings "
                 "(only rounds, target and patience may change)"
             )
 

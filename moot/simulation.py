@@ -54,10 +54,7 @@ class Simulation:
             if number is not None and number < 1:
                 raise MootError(f"{what}: got {number}, want a number >= 1")
         first = draw(self.source, seed, 0)
-        self.seats = seat_all(chosen_specs(first, agents or {}), open_adapters)
-        for seat in self.seats.values():
-            if not seat.plays(first.world):
-                raise MootError(unplayed(seat.spec.partition(":")[2], first.world))
+        self.seats = seated(chosen_specs(first, agents or {}), first.world)
         self.human = any(seat.human for seat in self.seats.values())
         """A person is at the terminal: one dialogue at a time, and no progress bar beside it."""
         self.concurrent = 1 if self.human else concurrent
@@ -145,6 +142,16 @@ def open_adapters(model: Any, folders: Mapping[str, Path]) -> list[AdapterBank]:
     return open_banks(model, folders)
 
 
+def seated(specs: Mapping[str, Spec], *worlds: str) -> dict[str, Seat]:
+    """Seats for agents that know what to do in these worlds. Raises `MootError`."""
+    seats = seat_all(specs, open_adapters)
+    for seat in seats.values():
+        for world in worlds:
+            if not seat.plays(world):
+                raise MootError(unplayed(seat.spec.partition(":")[2], world))
+    return seats
+
+
 def sourced(
     scenario: str | Path | Mapping[str, Any] | Scenario | Template, data: str | Path | None
 ) -> tuple[str, Source, dict[str, Any], int]:
@@ -184,7 +191,9 @@ def chosen_specs(scenario: Scenario, given: Mapping[str, Spec]) -> dict[str, Spe
     default: dict[str, Spec] = {"*": usual(scenario.world), **scenario.agents}
     chosen = dict(given) if "*" in given else default | dict(given)
     if COACH in roles and COACH not in chosen and "*" not in (*given, *scenario.agents):
-        raise MootError(f"nobody coaches; add --agents {COACH}=SPEC (scripted agents keep silent)")
+        raise MootError(
+            f"nobody coaches; seat an agent at {COACH!r} (--agents {COACH}=SPEC; scripted agents keep silent)"
+        )
     used = {_key_of(chosen, agent, role) for agent, role in roles.items()}
     return {name: spec for name, spec in chosen.items() if name in used}
 
@@ -196,7 +205,9 @@ def _key_of(seats: Mapping[str, Any], agent: str, role: str) -> str:
 def seat_of(seats: Mapping[str, Seat], agent: str, role: str) -> Seat:
     key = _key_of(seats, agent, role)
     if key not in seats:
-        raise MootError(f"nobody sits at {agent!r}; add --agents '*=SPEC'")
+        raise MootError(
+            f"nobody sits at {agent!r}; seat an agent there or at '*' (--agents '*=SPEC')"
+        )
     return seats[key]
 
 

@@ -20,16 +20,16 @@ from typing import Annotated, Any, NamedTuple, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from . import evaluation
-from .agents.seats import seat_all
+from .cells import finished, played
 from .environments import Episode
+from .environments.journal import write_whole
 from .environments.load import draw, read_yaml, shipped
 from .environments.mistakes import checked
 from .environments.records import Run
 from .evaluation import METRICS, Comparison, Scores, compare, score
 from .evaluation.written import written
 from .protocols import MootError, did_you_mean
-from .simulation import Simulation, chosen_specs, open_adapters, sourced
-from .tournament import finished
+from .simulation import chosen_specs, seated, sourced
 
 SUITES = Path(evaluation.__file__).parent
 RESULT = "result.json"
@@ -130,6 +130,7 @@ class Place(NamedTuple):
     """One cell: a run to be played."""
 
     scenario: str
+    world: str
     agent: str
     seed: int
     source: str | Path
@@ -167,9 +168,12 @@ class Evaluation:
         self.folder = Path(out) if out else Path("runs") / self.suite.name
         self.concurrent, self.command = concurrent, command
         self.places = list(self._places())
-        open_ = {p.agent for p in self.places if not finished(p.path, p.episodes)}
+        open_: dict[str, set[str]] = {}
+        for p in self.places:
+            if not finished(p.path, p.episodes):
+                open_.setdefault(p.agent, set()).add(p.world)
         self._shared = {  # models stay loaded from cell to cell
-            name: seat_all(agents, open_adapters)
+            name: seated(agents, *sorted(open_[name]))
             for name, chosen in self.suite.agents.items()
             if name in open_ and (agents := _seating(chosen))
         }
@@ -186,22 +190,10 @@ class Evaluation:
     def __iter__(self) -> Iterator[tuple[Place, Episode | None]]:
         """Play what is missing: a cell and its next episode, or None for one that was there already."""
         for place in self.places:
-            if finished(place.path, place.episodes):
-                yield from [(place, None)] * place.episodes
-                continue
-            simulation = Simulation(
-                place.source,
-                agents=place.agents,
-                episodes=place.episodes,
-                seed=place.seed,
-                out=place.path,
-                resume=True,
-                concurrent=self.concurrent,
-                command=self.command,
-            )
-            for _ in range(place.episodes - len(simulation.missing)):
-                yield place, None
-            for episode in simulation:
+            for episode in played(
+                place.path, place.source, place.agents, place.episodes,
+                seed=place.seed, concurrent=self.concurrent, command=self.command,
+            ):  # fmt: skip
                 yield place, episode
 
     @cached_property
@@ -221,7 +213,7 @@ class Evaluation:
                 base = compare(_episodes(runs), _episodes(mine), names=names) if mine else None
             found.append(Row(scenario, agent, runs, score(_episodes(runs)), base))
         text = written(self.data(found), indent=1, ensure_ascii=False)
-        (self.folder / RESULT).write_text(text + "\n", encoding="utf-8")
+        write_whole(self.folder / RESULT, text + "\n")
         return found
 
     def data(self, rows: list[Row]) -> dict[str, Any]:
@@ -263,7 +255,7 @@ class Evaluation:
                     )
                     digest = hashlib.blake2b(asked.encode()).hexdigest()[:4]
                     path = self.folder / name / agent / f"{seed}-{digest}"
-                    yield Place(name, agent, seed, source, agents, episodes, path)
+                    yield Place(name, first.world, agent, seed, source, agents, episodes, path)
 
 
 def evaluate_suite(

@@ -17,15 +17,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .agents.seats import seat_all
+from .cells import finished, played, started
 from .environments import WORLDS, Episode, Scenario, Template
+from .environments.journal import write_whole
 from .environments.load import draw
-from .environments.records import HEADER as RUN
 from .environments.records import Run
 from .evaluation.cross import Cell, Cross, crossed
 from .evaluation.written import written
 from .protocols import MootError
-from .simulation import Simulation, open_adapters, sourced
+from .simulation import seated, sourced
 
 HEADER, RESULT = "crossplay.json", "result.json"
 
@@ -50,7 +50,9 @@ class Tournament:
     ) -> None:
         self.agents = dict(agents) if isinstance(agents, Mapping) else named(agents)
         if len(self.agents) < 2:
-            raise MootError("crossplay wants at least two different agents: --agents SPEC SPEC ...")
+            raise MootError(
+                "crossplay wants at least two different agents (--agents SPEC SPEC ...)"
+            )
         if episodes < 1:
             raise MootError(f"episodes: got {episodes}, want a number >= 1")
         self.name, source, plain, _ = sourced(scenario, None)
@@ -61,7 +63,8 @@ class Tournament:
             command,
         )
         self.episodes = episodes
-        self.sides = sides(draw(source, seed, 0))
+        first = draw(source, seed, 0)
+        self.sides = sides(first)
         asked = {
             "scenario": plain, "agents": self.agents, "sides": list(self.sides), "seed": seed,
             "episodes": episodes,
@@ -71,7 +74,7 @@ class Tournament:
         self.folder = Path(out) if out else Path("runs") / f"crossplay-{self.name}-{digest}"
         open_ = {n for c in self.cells if not finished(self.cell(c), episodes) for n in c}
         wanted = {name: spec for name, spec in self.agents.items() if name in open_}
-        self._shared = seat_all(wanted, open_adapters)  # models stay loaded from cell to cell
+        self._shared = seated(wanted, first.world)  # models stay loaded from cell to cell
         if any(seat.human for seat in self._shared.values()):
             raise MootError("crossplay is for agents; play yourself with moot simulate SEAT=human")
         started(self.folder, HEADER, text)
@@ -92,35 +95,20 @@ class Tournament:
     def __iter__(self) -> Iterator[tuple[Cell, Episode | None]]:
         """Play what is missing: a cell and its next episode, or None for one that was there already."""
         for cell in self.cells:
-            if finished(self.cell(cell), self.episodes):
-                yield from [(cell, None)] * self.episodes
-                continue
             (one, first), (two, second) = zip(self.sides, cell, strict=True)
-            simulation = Simulation(
-                self.scenario,
-                agents={
-                    "*": self.agents[second],
-                    one: self.agents[first],
-                    two: self.agents[second],
-                },
-                episodes=self.episodes,
-                seed=self.seed,
-                out=self.cell(cell),
-                resume=True,
-                concurrent=self.concurrent,
-                command=self.command,
-            )
-            for _ in range(self.episodes - len(simulation.missing)):
-                yield cell, None
-            for episode in simulation:
+            seats = {one: self.agents[first], two: self.agents[second]}
+            for episode in played(
+                self.cell(cell), self.scenario, {"*": self.agents[second], **seats}, self.episodes,
+                seed=self.seed, concurrent=self.concurrent, command=self.command,
+            ):  # fmt: skip
                 yield cell, episode
 
     def result(self) -> Cross:
         """The matrix of what is played by now; `result.json` keeps it."""
         there = [c for c in self.cells if (self.cell(c) / "run.json").exists()]
-        played = {c: Run.open(self.cell(c)).episodes() for c in there}
-        found = crossed(self.agents, played, self._first)
-        (self.folder / RESULT).write_text(written(found.data(), indent=2) + "\n", encoding="utf-8")
+        runs = {c: Run.open(self.cell(c)).episodes() for c in there}
+        found = crossed(self.agents, runs, self._first)
+        write_whole(self.folder / RESULT, written(found.data(), indent=2) + "\n")
         return found
 
     def _first(self, episode: Episode) -> list[str]:
@@ -171,25 +159,3 @@ def named(specs: Sequence[str]) -> dict[str, str]:
             name, number = f"{stem}-{number}", number + 1
         found[name] = spec
     return found
-
-
-def finished(path: Path, episodes: int) -> bool:
-    """Whether a run of so many episodes is there and whole: then no model need be loaded for it."""
-    return (
-        (path / RUN).exists()
-        and not (run := Run.open(path)).missing()
-        and (run.header.episodes == episodes)
-    )
-
-
-def started(folder: Path, header: str, text: str) -> None:
-    """Write what was asked for, or find that the folder holds exactly this. Raises `MootError`."""
-    path = folder / header
-    if path.exists():
-        if path.read_text(encoding="utf-8") != text:
-            raise MootError(f"{folder} was started for something else; choose another --out")
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise MootError(f"{folder} is not empty and holds none of this; choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")

@@ -239,6 +239,15 @@ def _check_method(adapter: dict[str, Any], where: str) -> None:
 
 
 def _check_file(name: str | None, where: str, folder: Path) -> None:
+    if name is not None and Path(name).suffix in (".yaml", ".yml"):
+        want = (
+            "a .jsonl file"
+            if where.endswith("messages")
+            else "a run, or a .jsonl file of dialogues"
+        )
+        raise MootError(
+            f"{where}: {name} is a YAML file; want {want} (scenario: plays a YAML file)"
+        )
     if name is not None and not Path(name).exists() and not (folder / name).exists():
         raise MootError(f"{where}: no such file or run: {name}")
 

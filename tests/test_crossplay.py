@@ -154,6 +154,7 @@ def test_the_command(typed: Typed) -> None:
     [
         (["bargain", "nano"], "at least two"),
         (["bargain", "scripted:open", "scripted:opne"], "opne"),
+        (["kitchen", "scripted:random", "scripted:boulware"], "does not play kitchen"),
         (["bargin", "scripted:open", "scripted:linear"], "did you mean 'bargain'"),
         (["bargain", "scripted:open", "human"], "crossplay is for agents"),
         (["bargain", "scripted:open", "scripted:linear", "--episodes", "0"], ">= 1"),

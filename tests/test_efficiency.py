@@ -120,6 +120,7 @@ def test_every_shipped_scenario_can_be_silenced() -> None:
     [
         ({"metric": "utlity"}, "did you mean 'utility'"),
         ({"oracle": "scripted:orcle"}, "orcle"),
+        ({"agents": {"*": "scripted:wanderer"}}, "does not play"),
         ({"agents": {"anna": "scripted:open"}}, "anna"),
         ({"deadline": [0]}, "deadline"),
         ({"episodes": 0}, ">= 1"),

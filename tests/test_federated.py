@@ -424,7 +424,7 @@ def test_resuming_with_more_rounds_goes_on_and_with_other_settings_is_refused(
     assert more.ended == "last"
     with pytest.raises(MootError, match="begun with other settings"):
         list(federate(bank(), data(), **{**given, "rule": "fedit"}, rounds=4, resume=True))
-    with pytest.raises(MootError, match="holds rounds already; add --resume"):
+    with pytest.raises(MootError, match="holds rounds already; add resume=True"):
         list(federate(bank(), data(), **given))
     (tmp_path / "r" / "round-0003" / "adapters.safetensors").write_bytes(b"torn")
     with pytest.raises(MootError, match=r"round-0003 is damaged.*delete it"):

@@ -92,7 +92,7 @@ def test_a_whole_fine_tuning_ends_in_a_table_and_a_folder(moot: Moot, tmp_path: 
     assert json.loads(out) == result
     status, _, err = moot("finetune", "small.yaml", "--out", "run")
     assert status == 2
-    assert "holds a fine-tuning already; add --resume" in err
+    assert "holds a fine-tuning already; add resume=True (--resume)" in err
 
 
 @pytest.mark.filterwarnings(

@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moot.environments import Environment, Episode, ProtocolChoice
+from moot.environments.journal import NEW, write_whole
 from moot.environments.records import (
     EPISODES,
     HEADER,
-    NEW,
     Run,
     default_path,
     read_episodes,
@@ -148,7 +148,7 @@ def test_a_folder_in_use_is_refused_and_left_alone(
         (tmp_path / name).write_text(text)
     with pytest.raises(MootError, match=hint) as caught:
         create(tmp_path)
-    assert "another --out" in str(caught.value)
+    assert "another folder (--out)" in str(caught.value)
     assert caught.value.usage
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == files
 
@@ -156,12 +156,12 @@ def test_a_folder_in_use_is_refused_and_left_alone(
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     for path in (tmp_path / "a", tmp_path / "a" / "b"):
-        with pytest.raises(MootError, match="under a file; choose another --out"):
+        with pytest.raises(MootError, match="under a file; choose another folder"):
             create(path)
 
 
 def test_what_a_kill_within_create_leaves_does_not_block_the_next_one(tmp_path: Path) -> None:
-    (tmp_path / NEW).write_text('{"na')
+    (tmp_path / (HEADER + NEW)).write_text('{"na')
     (tmp_path / EPISODES).touch()
     with create(tmp_path) as run:
         run.append(episode(0))
@@ -474,3 +474,23 @@ def test_a_real_limit_on_the_file_cuts_no_line(tmp_path: Path, whole: list[str])
     assert recorded(path) == set(whole[:10])
     finish(path)
     assert recorded(path) == set(whole)
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result.json"
+    write_whole(path, "before")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for step in ("fsync", "replace"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, step, full)
+            with pytest.raises(MootError, match=r"result.json: the disk is full"):
+                write_whole(path, "after")
+        assert path.read_text() == "before"
+    write_whole(path, "after")
+    assert path.read_text() == "after"
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]

@@ -119,6 +119,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "baseline": ({"baseline": "opne"}, "did you mean 'open'"),
     "agents": ({"scenarios": [{"scenario": "bargain", "agents": ["opn"]}]}, "did you mean 'open'"),
     "spec": ({"agents": {"open": "scripted:opne"}, "baseline": None}, "did you mean"),
+    "player": ({"agents": {"open": "scripted:wanderer"}, "baseline": None}, "does not play"),
     "seat": ({"agents": {"open": {"ana": "scripted:open"}}, "baseline": None}, "ana"),
     "episodes": ({"episodes": 0}, ">= 1"),
     "seeds": ({"seeds": [1, 1]}, "different"),
