@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: setup
-	$(BIN)/moot simulate deal_or_no_deal --episodes $(EPISODES)
+	$(BIN)/moot simulate deal_or_no_deal --episodes $(EPISODES) --transcripts 2
 	$(BIN)/moot finetune $(TUNING)
 
 test: setup

@@ -7,6 +7,7 @@ import heapq
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,10 @@ def simulate(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Finish an interrupted run.")] = False,
     concurrent: Annotated[int, typer.Option(help="Most episodes open at once.")] = 256,
+    transcripts: Annotated[
+        int | None,
+        typer.Option(min=0, help="Print so many whole; default: one, cut to fit the screen."),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="On stdout only the path of the run.")
     ] = False,
@@ -82,7 +87,7 @@ def simulate(
     if quiet and not as_json:
         print(run.path)
     else:
-        _report(run, as_json)
+        _report(run, as_json, transcripts)
 
 
 def _watch(simulation: Any, wanted: int) -> None:
@@ -103,34 +108,44 @@ def _watch(simulation: Any, wanted: int) -> None:
             progress.update(task, completed=done, note=note, refresh=False)
 
 
-def _report(run: Run, as_json: bool) -> None:
-    """The end of a simulation: two transcripts, the scores, where the run lies, what comes next."""
+def _report(run: Run, as_json: bool, transcripts: int | None) -> None:
+    """The end of a simulation: transcripts, the scores, where the run lies, what comes next."""
     from .evaluation import score, table
-    from .show import transcript
+    from .show import beginning, transcript
 
     scores = score(run.episodes())
     if as_json:
         tell({"run": str(run.path), **scores.data()})
         return
-    for episode in _examples(run.episodes()):
-        out.print(transcript(episode))
-    out.print(table({run.header.name: scores}, brief=True))
     path = shlex.quote(str(run.path))
+    chosen = _examples(run.episodes(), 1 if transcripts is None else transcripts)
+    for episode in chosen:
+        whole = transcript(episode)
+        rest = f"moot show {path} --episode {episode.id}"
+        out.print(beginning(out, whole, rest) if transcripts is None else whole)
+    out.print(table({run.header.name: scores}, brief=True))
     out.print(f"\nThe run lies in [bold]{path}[/bold]. Next:", soft_wrap=True)
-    for command in (f"show {path} --episode 0", f"score {path}", f"report {path}", f"check {path}"):
+    number = chosen[0].id if chosen else 0
+    for command in (
+        f"show {path} --episode {number}",
+        f"score {path}",
+        f"report {path}",
+        f"check {path}",
+    ):
         out.print(f"  moot {command}", soft_wrap=True)
 
 
-def _examples(episodes: Iterable[Episode]) -> list[Episode]:
-    """The first episode that was completed and the first that was not, else the first two."""
+def _examples(episodes: Iterable[Episode], count: int) -> list[Episode]:
+    """The first episode that was completed and the first that was not, in turns; the first ones of either
+    kind where there are too few of the other."""
     first: dict[bool, list[Episode]] = {True: [], False: []}
     for episode in episodes:
         kind = first[episode.outcome.completed]
         kind.append(episode)
         kind.sort(key=lambda e: e.id)
-        del kind[2:]
-    both = [*first[True][:1], *first[False][:1]]
-    return both if len(both) == 2 else [*first[True], *first[False]]
+        del kind[count:]
+    both = [e for pair in zip_longest(first[True], first[False]) for e in pair if e is not None]
+    return both[:count]
 
 
 @app.command()
@@ -271,10 +286,15 @@ def _episode(path: Path, number: int) -> Episode:
 
 @app.command()
 def check(
-    path: Annotated[str, typer.Argument(help="A scenario, a run or a file of dialogues.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            help="A scenario, a fine-tuning or suite file, a run or a file of dialogues."
+        ),
+    ],
 ) -> None:
-    """Check a scenario against its world's contract, or replay a run against its protocol."""
-    from .checks import check_data, check_run, check_scenario
+    """Check a scenario against its world's contract, what a file asks for, or replay a run."""
+    from .checks import check_data, check_file, check_run
 
     target = Path(path)
     if target.is_dir():
@@ -282,7 +302,7 @@ def check(
     elif is_transcripts(target):
         problems, summary = check_data(target)
     else:
-        problems, summary = check_scenario(path)
+        problems, summary = check_file(path)
     for problem in problems[:20]:
         err.print(Text(f"{path}: {problem}"), soft_wrap=True)
     if problems:

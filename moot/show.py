@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
+from rich.segment import SegmentLines
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +26,8 @@ MOST_ROWS, WIDEST = 16, 68
 """Of what is drawn."""
 WORD = re.compile(r"[a-z]{2}|^[0-9]")
 """What no row of a map has, but names of equal length do."""
+MOST_LINES = 20
+"""Of an episode that is shown in short."""
 SMALL = 12
 """Cells of a table that is written out."""
 
@@ -61,6 +64,16 @@ def transcript(episode: Episode, *, detail: bool = False) -> RenderableType:
             row = (told.sender, f"to {to}" if to else "", told.text)
             grid.add_row(*(Text(word, style="dim") for word in row))
     return Group(_title(episode), Padding(_values(episode, colour), (0, 4)), Padding(grid, (0, 4)))
+
+
+def beginning(console: Console, whole: RenderableType, rest: str) -> RenderableType:
+    """As much of it as fits a screen beside a table of scores; `rest` is the command that shows the rest."""
+    lines = console.render_lines(whole, pad=False)
+    if len(lines) <= MOST_LINES:
+        return whole
+    left = len(lines) - MOST_LINES + 2
+    more = Text(f"    ... and {left} more lines: {rest}", style="dim")
+    return Group(SegmentLines(lines[: MOST_LINES - 2], new_lines=True), more)
 
 
 def _title(episode: Episode) -> Text:

@@ -11,6 +11,7 @@ import pytest
 
 from moot import terminal
 from moot.environments.records import Run
+from moot.show import MOST_LINES
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 Moot = Callable[..., tuple[int, str, str]]
@@ -31,11 +32,19 @@ def test_simulate_says_what_it_does_and_what_comes_next(moot: Moot) -> None:
     status, out, err = play(moot)
     assert status == 0
     assert "deal_or_no_deal: 12 episodes, seed 0; * = scripted:open; into run" in err
-    assert out.count("Episode ") == 2  # two transcripts
+    assert out.count("Episode ") == 1
+    assert len(out.split("completion_rate")[0].splitlines()) <= MOST_LINES + 3
     assert "query-ref" in out or "inform" in out
     assert "completion_rate" in out
     assert "95 % interval" in out
-    assert "moot show run --episode 0" in out
+    assert "  moot show run --episode " in out
+
+
+def test_simulate_prints_as_many_whole_transcripts_as_are_asked_for(moot: Moot) -> None:
+    for count in (0, 2):
+        _, out, _ = play(moot, "--transcripts", str(count), out=f"run{count}", episodes=6)
+        assert out.count("\nEpisode ") + out.startswith("Episode ") == count
+        assert "more lines" not in out
 
 
 def test_quiet_prints_the_path_and_nothing_else(moot: Moot) -> None:
@@ -142,6 +151,10 @@ def test_resume_gives_the_same_episodes(moot: Moot, tmp_path: Path) -> None:
     file = tmp_path / "torn" / "episodes.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(lines[:5]) + lines[5][:40])
+    status, out, _ = moot("check", "torn")
+    assert status == 0
+    assert "5 episodes" in out
+    assert "left out a torn last line (line 6); 7 still to be played" in out
     status, _, err = play(moot, "--resume", out="torn")
     assert status == 0
     assert "torn" in err
@@ -256,3 +269,39 @@ def test_scenarios_from_a_data_file(moot: Moot) -> None:
                           str(file), "--episodes", "40", "--json")  # fmt: skip
     assert status == 0
     assert json.loads(out)["metrics"]["nash_ratio"]["value"] == pytest.approx(1.0)
+
+
+def test_check_knows_fine_tunings_and_suites(moot: Moot, tmp_path: Path) -> None:
+    traders = Path(__file__).parents[1] / "examples" / "traders.yaml"
+    status, out, _ = moot("check", str(traders))
+    assert status == 0
+    assert "sound; a fine-tuning of 6 clients, lora on nano, rule fedavg, 12 rounds" in out
+    text = (
+        traders.read_text()
+        .replace("seat: bob", "seat: bib")
+        .replace("teacher: scripted:open", "teacher: scripted:opn")
+    )
+    (tmp_path / "mine.yaml").write_text(text)
+    status, _, err = moot("check", "mine.yaml")
+    assert status == 1
+    assert "clients.dan.seat: no 'bib' in market; did you mean 'bob'" in err
+    assert "clients.ada: teacher: unknown strategy 'opn'" in err
+    (tmp_path / "suite.yaml").write_text(
+        "scenarios: [kitchen, bargain]\nagents: {one: scripted:random, two: scripted:boulware}"
+    )
+    status, _, err = moot("check", "suite.yaml")
+    assert status == 1
+    assert "agents.two: scripted:boulware does not play kitchen" in err
+    (tmp_path / "suite.yaml").write_text("scenarios: [bargain]\nagents: {one: scripted:random}")
+    assert "a suite of 1 scenario and 1 agent" in moot("check", "suite.yaml")[1]
+
+
+def test_a_yaml_file_is_no_file_of_dialogues(moot: Moot, tmp_path: Path) -> None:
+    (tmp_path / "games.yaml").write_text("a: 1")
+    (tmp_path / "mine.yaml").write_text("clients: {ann: {dialogues: games.yaml}}")
+    status, _, err = moot("finetune", "mine.yaml")
+    assert status == 2
+    assert "clients.ann.dialogues: games.yaml is a YAML file; want a run, or a .jsonl file" in err
+    status, _, err = moot("judge", "games.yaml", "--judge", "nano")
+    assert status == 2
+    assert "games.yaml is a YAML file and holds no dialogues" in err

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from moot.environments import WORLDS
-from moot.show import brief, episode_list, known_as, transcript
+from moot.show import MOST_LINES, beginning, brief, episode_list, known_as, transcript
 from moot.simulation import simulate
 
 LINES = 5
@@ -81,3 +81,14 @@ def test_the_list_of_episodes_cuts_nothing(tmp_path: Path) -> None:
     for word in brief(episodes[0].outcome.deal).split():
         assert word in text
     assert "…" not in text
+
+
+def test_a_long_episode_is_cut_to_fit_and_says_where_the_rest_is() -> None:
+    console = Console(file=io.StringIO(), width=60)
+    short = Text("\n".join(map(str, range(MOST_LINES))))
+    assert beginning(console, short, "moot show run --episode 3") is short
+    long = Text("\n".join(map(str, range(MOST_LINES + 10))), style="bold")
+    lines = printed(beginning(console, long, "moot show run --episode 3"), 60).splitlines()
+    assert lines[:2] == ["0", "1"]
+    assert len(lines) == MOST_LINES - 1
+    assert lines[-1] == "    ... and 12 more lines: moot show run --episode 3"
