@@ -19,6 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 import torch
 
 from ..protocols import Reply
+from ..protocols.interrupt import heed
 from .adapters import Bank
 from .alone import Alone
 from .cache import Kept
@@ -82,6 +83,7 @@ class Engine:
             self.forget()
         ready: list[tuple[int, Reply]] = []
         while not ready and self.load:
+            heed()
             with self.loaded.lock:
                 ready = self._step()
         return [(self._running.pop(number), reply) for number, reply in ready]

@@ -6,6 +6,7 @@ after an interruption 128 and the number of its signal: 130 for Ctrl-C.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ def main() -> None:
             from .terminal import fail
 
             words, status = _ended(e)
+            if status > STOPPED - signal.SIGINT:
+                gc.freeze()  # or Python goes through all of torch once more before it lets go
             if words:
                 fail(words, status)
             sys.exit(status)
