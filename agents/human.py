@@ -24,7 +24,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ..protocols import Act, Content, Message, Observation, Offer, Reply, Ticket
+from ..protocols import Act, Content, Message, MootError, Observation, Offer, Reply, Ticket
 from .fill import Schema, parse
 from .shape import shape
 
@@ -35,6 +35,10 @@ CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 class _Back(Exception):
     """The person wants the menu again."""
+
+
+class _Quit(Exception):
+    """The person leaves."""
 
 
 @dataclass(slots=True)
@@ -57,6 +61,8 @@ class HumanPool:
     """Asks a person, one question after the other."""
 
     def __init__(self, source: TextIO | None = None, output: TextIO | None = None) -> None:
+        if source is None and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+            raise MootError("nobody can type here: standard input is closed")
         self._source = source or sys.stdin
         if reconfigure := getattr(self._source, "reconfigure", None):
             reconfigure(errors="replace")  # a stray byte is no reason to crash
@@ -74,7 +80,8 @@ class HumanPool:
 
     def poll(self, wait: float) -> list[tuple[Ticket, Reply]]:
         """Ask the person one question, of the game at the table if it is waiting, and wait for the
-        answer however long it takes. Returns at once when no question is queued."""
+        answer however long it takes. Returns at once when no question is queued. Raises `MootError` when
+        what is read instead of a person ends."""
         if not self._asked:
             return []
         here = (i for i, (_, o) in enumerate(self._asked) if o.key[:2] == self._game)
@@ -82,8 +89,16 @@ class HumanPool:
         try:
             self._show(observation)
             reply = self._answer(observation)
-        except EOFError:
+        except _Quit:
             reply = self._leave(observation)
+        except EOFError:
+            if self._source.isatty():  # Ctrl-D is how one leaves a terminal
+                reply = self._leave(observation)
+            else:
+                raise MootError(
+                    f"the input ended before {observation.agent} had spoken; nobody is there to play",
+                    usage=False,
+                ) from None
         return [(ticket, reply)]
 
     # ---- what the person sees ----
@@ -184,7 +199,7 @@ class HumanPool:
             elif line == "back":
                 raise _Back
             elif line == "quit":
-                raise EOFError
+                raise _Quit
             else:
                 return line
 

@@ -66,7 +66,7 @@ class Says:
 
 
 class Terminal(io.StringIO):
-    """Output that takes itself for a terminal."""
+    """What takes itself for a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -141,9 +141,24 @@ def test_card_again_and_back_to_the_menu() -> None:
     assert seen.count("Your turn") == 3
 
 
-@pytest.mark.parametrize("lines", [(), ("quit",), ("1", "1"), ("1", "quit"), ("4", "quit")])
+@pytest.mark.parametrize("lines", [("quit",), ("1", "quit"), ("4", "quit")])
 def test_leaving_cancels(lines: tuple[str, ...]) -> None:
     assert answer(table(), *lines)[0] == Reply(act=Act.CANCEL)
+
+
+@pytest.mark.parametrize("lines", [(), ("1", "1")])
+def test_an_input_that_ends_is_nobody_who_leaves(
+    lines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(MootError, match="the input ended before ann had spoken"):
+        answer(table(), *lines)
+    at_terminal = Terminal("1\n")
+    pool = human_pool(at_terminal, io.StringIO())
+    pool.ask(0, table().observe())
+    assert pool.poll(0) == [(0, Reply(act=Act.CANCEL))], "Ctrl-D at a terminal"
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(MootError, match="standard input is closed"):
+        human_pool()
 
 
 def test_leaving_where_nobody_may() -> None:
@@ -190,7 +205,7 @@ def test_an_offer_under_later_talk_is_recalled() -> None:
     at = table()
     at.step(Reply(act=Act.INFORM, text="Hm."))
     at.step(Reply(act=Act.PROPOSE, content={"take": {"book": 2, "hat": 0}}))
-    pool, screen = typed("5", "Mine.", "1", "0", "0", "")
+    pool, screen = typed("5", "Mine.", "1", "0", "0", "", "quit")
     bob = ScriptedPool(Says(Reply(act=Act.INFORM, text="Well?"), Reply(act=Act.CANCEL)))
     (episode,) = play([at], {"ann": pool, "bob": bob})
     assert [m.act for m in episode.messages[2:4]] == [Act.INFORM, Act.INFORM]
@@ -202,7 +217,7 @@ def test_an_offer_under_later_talk_is_recalled() -> None:
 def test_nothing_said_can_move_the_cursor() -> None:
     at = table()
     at.step(Reply(act=Act.INFORM, text="\x1b[2J\x1b]0;x\x07[bold]\u202eboo\r\n"))
-    pool, screen = typed("6", "", output=Terminal())
+    pool, screen = typed("6", "", "quit", output=Terminal())
     pool.ask(0, at.observe())
     pool.poll(0)
     seen = screen.getvalue()
@@ -214,7 +229,7 @@ def test_nothing_said_can_move_the_cursor() -> None:
 
 def test_two_people_at_one_terminal() -> None:
     pool, screen = typed("1", "1", "1", "", "", "5", "6", "43", "I am Bob.", "", "2", "",
-                         output=Terminal())  # fmt: skip
+                         "", "quit", output=Terminal())  # fmt: skip
     (episode,) = play([table()], {"*": pool})
     acts = [Act.PROPOSE, Act.INFORM, Act.QUERY_REF, Act.CANCEL]
     assert [m.act for m in episode.messages] == acts
@@ -222,8 +237,8 @@ def test_two_people_at_one_terminal() -> None:
     screens = re.sub(r"\x1b\[[\d;]*m", "", screen.getvalue()).split(CLEAR)
     secrets = {"ann": "Ann's secret.", "bob": "Bob's secret."}
     shown = [[n for n, secret in secrets.items() if secret in one] for one in screens]
-    # ann, handing over, bob, handing over, ann, handing over (where the input ends)
-    assert shown == [["ann"], [], ["bob"], [], ["ann"], []]
+    # ann, handing over, bob, handing over, ann, handing over, bob, who leaves
+    assert shown == [["ann"], [], ["bob"], [], ["ann"], [], ["bob"]]
     assert all("keyboard goes to" in one for one in screens[1::2])
     assert "ann  propose" in screens[2]
     assert "you  propose" in screens[4]  # all of the talk again, since the screen was wiped
@@ -380,7 +395,7 @@ def test_every_move_can_be_typed() -> None:
         while at.ended is None:
             words = ["1", "2", "3", "4", "5", "6", "0", "cook", "clean", "cook,clean", "ben", "bea"]
             lines = [rng.choice(words) for _ in range(200)]
-            reply, _ = answer(at, *lines)
+            reply, _ = answer(at, *lines, "quit")
             if reply.error is not None:
                 continue  # two hundred lines of nonsense: it is asked again
             turn = at.step(reply)
