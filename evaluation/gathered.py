@@ -73,7 +73,7 @@ class Gathered:
             self.seats = seats
         elif seats != self.seats:
             self.seats = None
-        solution = solved(seen)
+        solution = seen.solution
         pictures = self._pictures < MOST_PICTURES and draws(episode.scenario.world)
         self._pictures += pictures
         learned = seen.learned if len(self) < MOST_LISTENED else ()
@@ -107,7 +107,7 @@ class Gathered:
             self._packed.append(packed(self._open))
             self._open = []
 
-    def _count(self, seen: Seen, solution: Solution | None) -> None:
+    def _count(self, seen: Seen, solution: Solution) -> None:
         self._messages[len(seen.messages)] += 1
         if not seen.utilities:
             return
@@ -119,7 +119,7 @@ class Gathered:
         if len(seen.utilities) != 2:
             return
         self._points[tuple(map(_rounded, seen.utilities))] += 1
-        if solution is not None and len(self._frontiers) < MOST_FRONTIERS:
+        if len(self._frontiers) < MOST_FRONTIERS:
             line = {"line": frontier(solution), "nash": nash_point(solution)}
             self._frontiers.setdefault(written(line), line)
 
@@ -226,14 +226,6 @@ def packed(value: object) -> str:
     """Base64 of zlib of JSON. The JSON is ASCII: half a surrogate pair survives as its escape."""
     text = written(value, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode("ascii"), 6)).decode("ascii")
-
-
-def solved(seen: Seen) -> Solution | None:
-    """The world's exact reference; None in a world that has none for this scenario."""
-    try:
-        return seen.solution
-    except NotImplementedError:
-        return None
 
 
 def _cells(values: Sequence[float]) -> tuple[float, float]:
