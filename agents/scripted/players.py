@@ -20,6 +20,7 @@ from .auction_house import AUCTION_HOUSE
 from .commons import COMMONS
 from .hidden_role import HIDDEN_ROLE
 from .matrix_game import MATRIX_GAME
+from .network_defence import NETWORK_DEFENCE
 from .strategies import STRATEGIES
 
 Player = Callable[[Observation, random.Random], Reply]
@@ -36,6 +37,7 @@ PLAYERS: dict[str, Mapping[str, Player]] = {
     "commons": COMMONS,
     "auction_house": AUCTION_HOUSE,
     "hidden_role": HIDDEN_ROLE,
+    "network_defence": NETWORK_DEFENCE,
 }
 """World -> name -> its player there."""
 LEAVING = (Act.CANCEL, Act.NOT_UNDERSTOOD)
@@ -57,26 +59,24 @@ class Scripted:
 
     def plays(self, world: str) -> bool:
         """Whether it knows what to do in this world; any world is played at `random`."""
-        return self._player(world) is not None
+        players = PLAYERS.get(world)
+        if self.name == "random" or (players is not None and self.name in players):
+            return True
+        return self._tactics is not None and players is None
 
     def reply(self, observation: Observation) -> Reply:
         """The move for this observation; as a coach, silence. Raises `MootError` in a world that it does
         not play."""
         if observation.about.role == "coach":
             return Reply.said(Act.INFORM, None, None, "")
-        player = self._player(observation.about.world)
-        if player is None:
-            raise MootError(unplayed(self.name, observation.about.world))
-        return player(observation)
-
-    def _player(self, world: str) -> Callable[[Observation], Reply] | None:
-        players = PLAYERS.get(world)
+        players = PLAYERS.get(observation.about.world)
         if players is not None and self.name in players:
-            own = players[self.name]
-            return lambda observation: own(observation, observation.rng("scripted"))
-        if players is None and self._tactics is not None:
-            return self._tactics.reply
-        return at_random if self.name == "random" else None
+            return players[self.name](observation, observation.rng("scripted"))
+        if self._tactics is not None and players is None:
+            return self._tactics.reply(observation)
+        if self.name == "random":
+            return at_random(observation)
+        raise MootError(unplayed(self.name, observation.about.world))
 
 
 def at_random(observation: Observation) -> Reply:

@@ -12,6 +12,7 @@ from .lesson import Lesson
 from .matrix_game import MatrixGame
 from .multi_issue import MultiIssue
 from .mutual_friends import MutualFriends
+from .network_defence import NetworkDefence
 from .price_bargaining import PriceBargaining
 from .rescue import Rescue
 from .support_desk import SupportDesk
@@ -35,5 +36,6 @@ WORLDS: dict[str, type[World]] = {
         Commons,
         AuctionHouse,
         HiddenRole,
+        NetworkDefence,
     )
 }
