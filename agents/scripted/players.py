@@ -59,24 +59,26 @@ class Scripted:
 
     def plays(self, world: str) -> bool:
         """Whether it knows what to do in this world; any world is played at `random`."""
-        players = PLAYERS.get(world)
-        if self.name == "random" or (players is not None and self.name in players):
-            return True
-        return self._tactics is not None and players is None
+        return self._player(world) is not None
 
     def reply(self, observation: Observation) -> Reply:
         """The move for this observation; as a coach, silence. Raises `MootError` in a world that it does
         not play."""
         if observation.about.role == "coach":
             return Reply.said(Act.INFORM, None, None, "")
-        players = PLAYERS.get(observation.about.world)
+        player = self._player(observation.about.world)
+        if player is None:
+            raise MootError(unplayed(self.name, observation.about.world))
+        return player(observation)
+
+    def _player(self, world: str) -> Callable[[Observation], Reply] | None:
+        players = PLAYERS.get(world)
         if players is not None and self.name in players:
-            return players[self.name](observation, observation.rng("scripted"))
-        if self._tactics is not None and players is None:
-            return self._tactics.reply(observation)
-        if self.name == "random":
-            return at_random(observation)
-        raise MootError(unplayed(self.name, observation.about.world))
+            own = players[self.name]
+            return lambda observation: own(observation, observation.rng("scripted"))
+        if players is None and self._tactics is not None:
+            return self._tactics.reply
+        return at_random if self.name == "random" else None
 
 
 def at_random(observation: Observation) -> Reply:
