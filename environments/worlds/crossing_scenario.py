@@ -258,8 +258,8 @@ def delays(paths: tuple[Path, ...]) -> frozenset[tuple[int, ...]]:
         if places == ends:
             return frozenset([(0,) * len(ends)])
         found: set[tuple[int, ...]] = set()
-        alone = tuple((e - p + 1) // 2 for p, e in zip(places, ends, strict=True))
-        here = tuple(int(p < e) for p, e in zip(places, ends, strict=True))
+        alone = tuple([(e - p + 1) // 2 for p, e in zip(places, ends, strict=True)])
+        here = [int(p < e) for p, e in zip(places, ends, strict=True)]
         for paces in choices(places, 0, ()):
             gone = [p + CELLS[pace] for p, pace in zip(places, paces, strict=True)]
             then = tuple(map(min, gone, ends))
@@ -280,8 +280,10 @@ def delays(paths: tuple[Path, ...]) -> frozenset[tuple[int, ...]]:
         else:
             for pace in PACES if i in crossed(places) else ("fast",):
                 mine = paths[i], places[i], pace
-                near = (j for j in range(i) if places[j] < ends[j])
-                if not any(meet((paths[j], places[j], chosen[j]), mine) for j in near):
+                for j in range(i):
+                    if places[j] < ends[j] and meet((paths[j], places[j], chosen[j]), mine):
+                        break
+                else:
                     yield from choices(places, i + 1, (*chosen, pace))
 
     least = tuple(map(quickest, paths))
