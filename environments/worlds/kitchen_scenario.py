@@ -69,10 +69,13 @@ class KitchenScenario(Scenario):
         wrong = flaw(self.grid)
         if wrong:
             raise ValueError(f"grid: {wrong}")
-        supplies = {INGREDIENTS[m] for m in INGREDIENTS if any(m in row for row in self.grid)}
+        grid = tuple(self.grid)
+        near = {m for cook in "12" for m in beside(grid, find(grid, cook))}
+        supplies = {INGREDIENTS[m] for m in near if m in INGREDIENTS}
         if not any(set(recipe) <= supplies for recipe in self.menu):
             raise ValueError(
-                f"menu: no soup can be made of {', '.join(sorted(supplies)) or 'nothing'}"
+                f"menu: no soup can be made of {', '.join(sorted(supplies)) or 'nothing'}, which is"
+                " what a cook can reach"
             )
         if len(self.roles) != 2:
             raise ValueError(f"roles: a kitchen seats 2 cooks, got {len(self.roles)}")
@@ -163,9 +166,9 @@ class KitchenGenerator(BaseModel):
         """Drawn anew until every station is in reach."""
         while True:
             grid = self._room(rng)
+            stations = set("".join(grid)) - set(" X12")
             if flaw(grid) is None and all(
-                beside(tuple(grid), find(tuple(grid), cook)) >= {POT, DISHES, SERVE}
-                for cook in "12"
+                beside(tuple(grid), find(tuple(grid), cook)) >= stations for cook in "12"
             ):
                 break
         recipe = ["onion"] * FULLEST
