@@ -2,10 +2,10 @@
 
     python benchmarks/worlds.py [WORLD ...]
 
-`scripted:random` in every seat of each world's first shipped scenario: it asks for the schema of the legal
-replies and draws one, so this measures what a learner meets (rules, schema, draw, judge, world), without
-records and without words. Illegal replies cannot happen. Processor time; the best of several rounds, since
-a busy machine only ever makes a round slower.
+`scripted:random` in every seat of each world's first shipped scenario. It asks for the schema of the legal
+replies and draws one, so this measures what a learner meets (scenario, schema, draw, judge, world), without
+records; where offers are ranked or tasks contracted it offers and accepts at random instead, in words.
+Processor time; the best of several rounds, since a busy machine only ever makes a round slower.
 """
 
 from __future__ import annotations
