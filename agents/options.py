@@ -7,12 +7,12 @@ adapter, share its weights and its engine, and their replies are decoded in one 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..protocols import MootError, did_you_mean
-from .sampling import Sampling
 
 OWN = (
     "adapter", "temperature", "top_k", "top_p", "min_p", "stop", "mask", "max_tokens", "think",
@@ -29,6 +29,22 @@ def _texts(given: object) -> object:
 def _parted(given: object) -> object:
     """Several names, as a spec gives them, between commas."""
     return tuple(given.split(",")) if isinstance(given, str) else given
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn from the masked logits."""
+
+    temperature: float = 1.0
+    """Logits are divided by it; 0 takes the most probable legal token."""
+    top_k: int = 0
+    """Keep this many most probable tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Then keep the smallest set of most probable tokens that holds this much probability (nucleus
+    sampling, Holtzman et al. 2020, arXiv 1904.09751)."""
+    min_p: float = 0.0
+    """Then keep tokens at least this fraction as probable as the best one (Nguyen et al. 2024, arXiv
+    2407.01082)."""
 
 
 class LanguageOptions(BaseModel):

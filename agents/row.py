@@ -17,8 +17,8 @@ import numpy as np
 from llguidance import LLMatcher
 
 from .load import Loaded
+from .options import Sampling
 from .render import CLOSE
-from .sampling import Sampling
 
 LOOK_BACK = 8
 """Tokens of a thought in which its end mark is looked for; it may be spelled with several."""

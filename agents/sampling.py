@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .options import Sampling
+
 NO_DOUBLES = {"mps"}
 """Device types without float64."""
 
@@ -21,22 +23,6 @@ NO_DOUBLES = {"mps"}
 def judged_on(device: torch.device) -> torch.device:
     """Where the logits of a model on `device` are masked and drawn from."""
     return torch.device("cpu") if device.type in NO_DOUBLES else device
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How tokens are drawn from the masked logits."""
-
-    temperature: float = 1.0
-    """Logits are divided by it; 0 takes the most probable legal token."""
-    top_k: int = 0
-    """Keep this many most probable tokens; 0 keeps all."""
-    top_p: float = 1.0
-    """Then keep the smallest set of most probable tokens that holds this much probability (nucleus
-    sampling, Holtzman et al. 2020, arXiv 1904.09751)."""
-    min_p: float = 0.0
-    """Then keep tokens at least this fraction as probable as the best one (Nguyen et al. 2024, arXiv
-    2407.01082)."""
 
 
 @dataclass(frozen=True, slots=True)

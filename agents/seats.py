@@ -28,7 +28,7 @@ from .scripted import players
 
 if TYPE_CHECKING:
     from .adapters import Bank, Opener
-    from .language import LanguageOptions
+    from .options import LanguageOptions
 
 NANO = Path(__file__).parent.parent / "models" / "nano"
 KINDS = {
@@ -107,7 +107,7 @@ def _seat(spec: Spec) -> Seat | _Words:
             from .source import folder_of
 
             folder_of(name)  # a missing folder is said before torch is loaded
-        from .language import LanguageOptions
+        from .options import LanguageOptions
 
         if kind == "nano":
             name, options = str(NANO), {"temperature": "0.3", **options}
@@ -130,7 +130,6 @@ def _language(
 ) -> dict[str, Seat]:
     """Seats of one model: the same engines, or as many as it takes banks to hold the adapters."""
     from .adapters import adapter_folder
-    from .language import LanguagePool, engines, load_with
 
     folders = {
         name: adapter_folder(word.options.adapter) if word.options.adapter is not None else None
@@ -142,6 +141,8 @@ def _language(
             "adapter=FOLDER needs something that opens it; in Python give seat_all "
             "adapters=moot.finetune.opened.open_banks, as moot.simulate does"
         )
+    from .language import LanguagePool, engines, load_with  # torch, once all else is right
+
     copies = load_with(path, options)
     # Of each copy its own banks; the base model speaks with the adapters of the first kind.
     banks: list[Sequence[Bank | None]] = [[None]] * len(copies)

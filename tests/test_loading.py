@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,3 +160,19 @@ def test_options_are_read_from_a_query(folder: Path) -> None:
     for key, value in (("rows", "0"), ("top_p", "2"), ("temperature", "nan"), ("think", "x")):
         with pytest.raises(MootError, match=rf"option {key}={value}: "):
             LanguageOptions.parse({key: value})
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [("nano?temprature=1", "did you mean 'temperature'"), ("nano?temperature=-1", "greater than or equal"),
+     ("nano?adapter=nowhere", "nowhere")],
+)  # fmt: skip
+def test_a_wrong_option_is_told_before_torch_loads(spec: str, expected: str) -> None:
+    code = (
+        "import sys; from moot.agents.seats import seat; from moot.protocols import MootError\n"
+        f"try: seat({spec!r})\n"
+        "except MootError as e: print(e, 'torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert expected in told.stdout
+    assert told.stdout.endswith("False\n")
