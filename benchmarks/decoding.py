@@ -10,7 +10,7 @@ the same mean. Sides, in turn in every round, medians over rounds:
     lockstep           model.generate on the batch of one turn of all dialogues, padded
     generate_batch     transformers' own continuous batching; turns join as their dialogues go on
     engine             moot's batch; keys and values of earlier turns are kept
-    engine, masked     the same under a grammar of a few keys and free words, token by token; replies
+    engine, masked     the same under a grammar of a key and free words, token by token; replies
                        close a little before their length, and none is too short to close
     engine, adapters   LoRA of one agent for all rows, and of 16 agents mixed
 
@@ -51,8 +51,8 @@ GREEDY = Sampling(temperature=0)
 AGENTS = [f"agent{k}" for k in range(16)]
 WORDS = {
     "type": "object",
-    "properties": {"act": {"const": "inform"}, "text": {"type": "string", "maxLength": 4000}},
-    "required": ["act", "text"],
+    "properties": {"text": {"type": "string", "maxLength": 4000}},
+    "required": ["text"],
     "additionalProperties": False,
 }
 
@@ -159,11 +159,12 @@ class Engine:
         self.mixed = mixed
         # Only a grammar ends a reply before its length.
         self.ends = loaded.ends if masked else (-1,)
-        words = loaded.grammars.tokens.greedy_tokenize('{"act":"inform","text":"')
-        self.least = len(words) + len(loaded.close) + CUT + 2 if masked else 1
-        """Tokens of the shortest reply."""
+        self.least = len('{"text":"') + len(loaded.close) + CUT + 2 if masked else 1
+        """Tokens in which any reply can be closed: a token has a character or more."""
         self.steps: list[float] = []
         """Seconds of each step that had all rows and no prompt to compute."""
+        self.said = 0
+        """Tokens of the last run."""
 
     def row(self, d: int, t: int, prompt: list[int]) -> Row:
         matcher, _ = self.loaded.grammars.start(WORDS)
@@ -176,9 +177,10 @@ class Engine:
     def __call__(self) -> int:
         before, self.loaded.ends = self.loaded.ends, self.ends
         try:
-            return self.run()
+            self.said = self.run()
         finally:
             self.loaded.ends = before
+        return self.said
 
     def run(self) -> int:
         """Tokens said."""
@@ -263,6 +265,11 @@ def decoding(loaded: Loaded, given: argparse.Namespace, ragged: bool) -> None:
         if side in clock.rates and other in clock.rates:
             ratio = clock.median(side) / clock.median(other)
             print(f"  {side} / {other}: {ratio:.2f}" + (f" (goal {goal})" if goal else ""))
+    messages = work.dialogues * work.turns
+    for name, side in (("engine", engine), ("engine, masked", masked)):
+        if name in clock.rates:
+            rate, each = clock.median(name), side.said / messages
+            print(f"  {name}: {rate / each:.1f} messages/s of {each:.1f} tokens")
     if engine.steps and masked.steps:
         plain, under = (1e3 * statistics.median(e.steps) for e in (engine, masked))
         print(
