@@ -15,7 +15,7 @@ from typing import Any
 
 from ...protocols import Act, MootError, Observation, Reply, did_you_mean
 from ...protocols.schemas import sample
-from . import crossing, desk, friends, hybrid, kitchen, lesson, rescue
+from . import adventure, crossing, desk, friends, hybrid, kitchen, lesson, rescue
 from .auction_house import AUCTION_HOUSE
 from .commons import COMMONS
 from .hidden_role import HIDDEN_ROLE
@@ -26,6 +26,7 @@ from .strategies import STRATEGIES
 Player = Callable[[Observation, random.Random], Reply]
 
 PLAYERS: dict[str, Mapping[str, Player]] = {
+    "adventure": adventure.PLAYERS,
     "crossing": crossing.PLAYERS,
     "hybrid": hybrid.PLAYERS,
     "lesson": lesson.PLAYERS,

@@ -1,6 +1,7 @@
 """The worlds that ship, by name. Adding one: write its file, add its line, commit a golden episode."""
 
 from ..world import World
+from .adventure import Adventure
 from .auction_house import AuctionHouse
 from .commons import Commons
 from .crossing import Crossing
@@ -37,5 +38,6 @@ WORLDS: dict[str, type[World]] = {
         AuctionHouse,
         HiddenRole,
         NetworkDefence,
+        Adventure,
     )
 }

@@ -105,7 +105,7 @@ class AdventureGenerator(BaseModel):
 
     model_config = STRICT
 
-    rooms: int = Field(default=4, ge=2, le=7, description="Rooms of each of the two parts.")
+    rooms: int = Field(default=3, ge=2, le=7, description="Rooms of each of the two parts.")
     locks: int = Field(default=2, ge=0, le=4, description="Locked doors, each with a key.")
     tools: int = Field(default=1, ge=0, le=2, description="Levers that take a thing in hand.")
     handed: int = Field(
@@ -116,8 +116,8 @@ class AdventureGenerator(BaseModel):
     hands: int = Field(default=2, ge=1, le=6, description="Things that a player carries at most.")
     map_for: Who = Field(default="first", description="Who knows the map.")
     notes_for: Who = Field(default="second", description="Who knows where things and levers are.")
-    least: int = Field(default=6, ge=1, description="Fewest turns of the shortest plan.")
-    slack: float = Field(default=2.5, ge=1, description="Limit, as a multiple of that plan.")
+    least: int = Field(default=5, ge=1, description="Fewest turns of the shortest plan.")
+    slack: float = Field(default=1.8, ge=1, description="Limit, as a multiple of that plan.")
     jam: int = Field(default=2, ge=0, description="Turns for which a lever pulled alone is stuck.")
     talk: int = Field(default=1, ge=0, description="Rounds of talk before each turn.")
     place: Literal["any", "house", "cave", "ship", "abbey"] = Field(
@@ -127,6 +127,10 @@ class AdventureGenerator(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if self.locks > 2 * (self.rooms - 1):
+            raise ValueError(
+                f"locks: got {self.locks}, but 2 times {self.rooms} rooms have {2 * (self.rooms - 1)} doors"
+            )
         if self.handed > self.locks + self.tools:
             raise ValueError(
                 f"handed: got {self.handed}, but there are {self.locks + self.tools} keys and tools"
@@ -160,12 +164,12 @@ class AdventureGenerator(BaseModel):
         beside = [(a, b) for a in west for b in east if a[1] == b[1] and b[0] - a[0] == 1]
         chosen = rng.sample(beside, min(self.hatches, len(beside)))
         parts = range(self.rooms), range(self.rooms, 2 * self.rooms)
-        locked = rng.sample(doors, min(self.locks, len(doors)))
+        locked = rng.sample(doors, self.locks)
         starts = rng.choice(parts[0]), rng.choice(parts[1])
         levers = [rng.choice([r for r in part if r not in starts]) for part in parts]
         worked = rng.sample((0, 1), self.tools)
         uses = [0 if door[0] in parts[0] else 1 for door in locked] + worked
-        strange = set(rng.sample(range(len(uses)), min(self.handed, len(uses))))
+        strange = set(rng.sample(range(len(uses)), self.handed))
         places = [rng.choice(parts[use ^ (i in strange)]) for i, use in enumerate(uses)]
         places += [rng.randrange(2 * self.rooms) for _ in range(self.clutter)]
         takes = [len(locked) + worked.index(i) if i in worked else NONE for i in (0, 1)]

@@ -22,8 +22,8 @@ NONE, USED = -1, -9
 """No thing; as a place: in its lock."""
 HANDS = (-2, -3)
 """As a place: in the hands of the first, of the second player."""
-MOST = 10_000
-"""States that a search may come upon, less than a second of work; shipped adventures take a few hundred."""
+MOST = 5_000
+"""States that a search may come upon, a quarter of a second of work; shipped ones take some hundreds."""
 Deed = tuple[str, int]
 """go and unlock: number of the way; take, drop, give: of the thing; pull: of the lever; wait: 0."""
 Both = tuple[Deed, Deed]
