@@ -34,6 +34,8 @@ types: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/scripted.py
+	$(BIN)/python benchmarks/worlds.py
+	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/language_model.py
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/training.py
