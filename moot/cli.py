@@ -21,7 +21,7 @@ def main() -> None:
     """Entry point of `moot`."""
     with _listening():
         try:
-            if _commands()(prog_name="moot", standalone_mode=False) == STOPPED:
+            if commands()(prog_name="moot", standalone_mode=False) == STOPPED:
                 raise KeyboardInterrupt  # which is what the parser made that number of
         except SystemExit:
             raise
@@ -51,7 +51,7 @@ def _listening() -> Generator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _commands() -> Any:
+def commands() -> Any:
     """The application, once its commands have put themselves on it: half a second of imports."""
     from . import cli_compare, cli_draft, cli_learn, cli_play, cli_report
     from .terminal import app

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from moot.agents.prompt import ChatTurn, chat
-from moot.cli import app
+from moot.cli import commands
 from moot.environments import Environment, Episode, Scenario, replay
 from moot.environments.check import check_environment
 from moot.environments.load import load_scenario
@@ -371,7 +371,7 @@ def test_diagrams_are_well_formed_and_whole(protocol: Protocol) -> None:
 
 
 def shown(*words: str) -> str:
-    result = CliRunner().invoke(app, ["show", "protocol", *words])
+    result = CliRunner().invoke(commands(), ["show", "protocol", *words])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -399,10 +399,10 @@ def test_a_protocol_is_shown_in_words_and_drawn() -> None:
     ],
 )
 def test_a_protocol_that_is_not_there_is_said(words: list[str], sentence: str) -> None:
-    result = CliRunner().invoke(app, ["show", "protocol", *words])
+    result = CliRunner().invoke(commands(), ["show", "protocol", *words])
     assert isinstance(result.exception, MootError)
     assert re.search(sentence, str(result.exception))
-    wrong = CliRunner().invoke(app, ["show", "runs/x", "contract_net"])
+    wrong = CliRunner().invoke(commands(), ["show", "runs/x", "contract_net"])
     assert "moot show protocol NAME" in str(wrong.exception)
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from moot.cli import app
+from moot.cli import commands
 from moot.drafting import draft_schema, drawn, generate, unsound
 from moot.environments import WORLDS
 from moot.environments.load import load_scenario
@@ -118,13 +118,13 @@ def test_every_world_has_a_schema_for_authors_that_its_own_scenarios_keep_to(wor
 def test_the_command_draws_writes_and_never_overwrites(tmp_path: Path) -> None:
     run, path = CliRunner(), tmp_path / "a.yaml"
     asked = ["generate", "--world", "price_bargaining", "--seed", "4", "--out", str(path)]
-    assert run.invoke(app, asked).exit_code == 0
+    assert run.invoke(commands(), asked).exit_code == 0
     data = yaml.safe_load(path.read_text())
     assert data["world"] == "price_bargaining"
-    again = run.invoke(app, asked)
+    again = run.invoke(commands(), asked)
     assert isinstance(again.exception, MootError)
     assert "is there already" in str(again.exception)
-    nobody = run.invoke(app, ["generate", "two neighbours"])
+    nobody = run.invoke(commands(), ["generate", "two neighbours"])
     assert "who shall write it?" in str(nobody.exception)
-    wrong = run.invoke(app, ["generate", "--set", "totl=3"])
+    wrong = run.invoke(commands(), ["generate", "--set", "totl=3"])
     assert "did you mean 'total'?" in str(wrong.exception)

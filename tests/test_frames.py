@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import moot
-from moot.cli import app
+from moot.cli import commands
 from moot.environments import WORLDS, Environment, Episode
 from moot.environments.frames import LAST, PAUSE, frame, pixels, save_frames, scenes, size
 from moot.environments.load import draw, load_scenario
@@ -96,13 +96,15 @@ def test_the_command_line_draws(tmp_path: Path) -> None:
     moot.simulate(source, agents={"*": "scripted:oracle"}, episodes=1, out=tmp_path / "run")
     runner, folder = CliRunner(), tmp_path / "pictures"
     done = runner.invoke(
-        app, ["show", str(tmp_path / "run"), "--episode", "0", "--frames", str(folder)]
+        commands(), ["show", str(tmp_path / "run"), "--episode", "0", "--frames", str(folder)]
     )
     assert done.exit_code == 0, done.output
     assert "meeting_0.gif" in done.output.replace("\n", "")
     assert len(list(folder.glob("*.png"))) >= 5
     with pytest.raises(MootError, match="add --episode N"):
-        raise runner.invoke(app, ["show", str(tmp_path / "run"), "--frames", str(folder)]).exception  # type: ignore[misc]
+        raise runner.invoke(
+            commands(), ["show", str(tmp_path / "run"), "--frames", str(folder)]
+        ).exception  # type: ignore[misc]
 
 
 def test_worlds_without_pictures_say_so(tmp_path: Path) -> None:

@@ -131,13 +131,13 @@ def test_a_command_says_what_is_kept_and_how_to_go_on(
         if len(run.done) == 7:
             dropped(number)
 
-    monkeypatch.setattr(Run, "append", seven)
-    found, _, err = typed(*COMMAND)
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "append", seven)
+        found, _, err = typed(*COMMAND)
     assert found == status
     assert "stopped; 7 of 20 episodes kept in run: repeat the command with" in err
     assert "--out run --resume" in err
     assert len(list(Run.open("run").episodes())) == 7
-    monkeypatch.undo()
     assert typed(*COMMAND, "--resume")[0] == 0
     assert not Run.open("run").missing()
 

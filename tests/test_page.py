@@ -353,11 +353,13 @@ def test_a_coach_has_a_colour_a_card_and_whispers(tab: Page, tmp_path: Path) -> 
 
 
 def test_an_unknown_best_a_map_and_what_is_deep_are_shown(tab: Page, tmp_path: Path) -> None:
-    for name in ("kitchen", "prisoners"):
+    names = ("kitchen", "prisoners", "tic_tac_toe")
+    for name in names:
         simulate(name, agents={"*": "scripted:random"}, episodes=1, out=tmp_path / name)
-    file = report([tmp_path / "kitchen", tmp_path / "prisoners"], tmp_path / "report.html")
-    visit(tab, file, "#d/0/0")
+    file = report([tmp_path / name for name in names], tmp_path / "report.html")
+    visit(tab, file, "#d/2/0")
     expect(tab.locator(".close")).to_contain_text("together is not known")
+    visit(tab, file, "#d/0/0")
     assert tab.locator("pre.map").inner_text() == "XXPXX\nO  2O\nX1  X\nXDXSX"
     visit(tab, file, "#d/1/0")
     expect(tab.locator(".close")).to_contain_text("at most 6 points")

@@ -232,7 +232,7 @@ def test_no_agreement_is_worth_the_disagreement_point(
         ([changed(ITEMS, "scenario.counts.hat", -1)], "line 1: scenario: items.hat"),
         ([changed(ITEMS, "scenario.private.A.values.cap", 3)], "line 1: scenario: .*roles.A.values"),
         ([changed(ITEMS, "outcome.status", "agreed")], "outcome.status 'agreed': did you mean 'agree'"),
-        ([changed(ITEMS, "outcome.status")], "without a dialogue; .*moot simulate --data"),
+        ([changed(ITEMS, "outcome.status")], "without a dialogue; .*--data"),
         ([changed(ITEMS, "outcome.allocation")], "they agreed, but there is no allocation"),
         ([changed(ITEMS, "outcome.allocation.A")], "each agent's share of the 2 book"),
         ([changed(ITEMS, "outcome.allocation.A.hat", 2)], "each agent's share of the 1 hat"),
@@ -301,7 +301,7 @@ def test_selfplay_lines(tmp_path: Path) -> None:
     assert (one.source, two.source) == ("selfplay-0", "selfplay-1")
     assert Environment(one).protocol.deadline == 8
     for text, why in (
-        ("1 0 1 1 3 3\n", "1 lines; the last one has no partner"),
+        ("1 0 1 1 3 3\n", "1 line; the last one has no partner"),
         ("1 0 1 1 3 3\n2 1 1 0 3 3\n", "line 2: counts .* differ"),
         ("1 0 1 1 3\n", "line 1: want six counts and values"),
         ("1 0 1 1 3 -3\n", "line 1: want six counts and values"),
