@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from .row import Row
 
 UNBOUNDED = 512
 """Tokens of a reply whose schema sets no bound, unless `max_tokens` does."""
+EIGHT = 8
+"""Messages that are left out together."""
 
 
 class Question(NamedTuple):
@@ -67,19 +70,19 @@ def row_of(
         after += virtual
     context = min((n for n in (loaded.context, options.context) if n is not None), default=None)
     dropped = 0
-    while context is not None and len(prompt) + after > context:
-        if dropped == len(observation.heard):
+    if context is not None and len(prompt) + after > context:
+        dropped = _cut(loaded, question, context - after)
+        text = prompt_of(loaded, question, dropped)
+        if isinstance(text, Reply):
+            return text
+        prompt = loaded.form.encode([text])[0]
+        if len(prompt) + after > context:
             return Reply(
                 prompt_tokens=len(prompt),
                 dropped=dropped,
                 error=f"the context is too small: rules and private values take {len(prompt)} "
                 f"tokens and the reply up to {after}, but {loaded.name} has {context}",
             )
-        dropped += 1
-        text = prompt_of(loaded, question, dropped)
-        if isinstance(text, Reply):
-            return text
-        prompt = loaded.form.encode([text])[0]
     owner, talk = question.talk
     rng = np.random.Generator(np.random.Philox(key=observation.key.number("tokens")))
     return Row(
@@ -87,6 +90,23 @@ def row_of(
         dropped=dropped, owner=owner, free=not options.mask, stop=options.stop,
         jump=options.fast_forward,
     )  # fmt: skip
+
+
+def _cut(loaded: Loaded, question: Question, room: int) -> int:
+    """How many of the oldest messages to leave out, that the prompt may fit into `room` tokens.
+
+    Rounded up to eights where that leaves half of what would fit: the next prompts then begin alike, and
+    what was computed of this one serves them.
+    """
+
+    def fits(dropped: int) -> bool:
+        text = prompt_of(loaded, question, dropped)
+        return isinstance(text, Reply) or len(loaded.form.encode([text])[0]) <= room
+
+    heard = len(question.observation.heard)
+    least = min(bisect_left(range(heard + 1), True, key=fits), heard)
+    even = min(-(-least // EIGHT) * EIGHT, heard)
+    return even if 2 * (heard - even) >= heard - least else least
 
 
 def reply_of(loaded: Loaded, row: Row) -> Reply:
