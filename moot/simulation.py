@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Source = Scenario | Template | Sequence[Scenario]
 
 LEARNED = ("item_division", "price_bargaining", "task_allocation")
-"""Worlds of which the shipped model has seen games."""
+"""Worlds that the shipped model plays well."""
 
 
 class Simulation:
@@ -177,7 +177,7 @@ def sourced(
 
 
 def usual(world: str) -> str:
-    """Who sits where nobody is named: the shipped model in the worlds that it has learned."""
+    """Who sits where nobody is named: the shipped model in the worlds that it plays well."""
     return "nano" if world in LEARNED else "scripted:sensible"
 
 
