@@ -238,6 +238,7 @@ def _caption(parts: Mapping[str, Scores]) -> str:
         lines.append(f"{title}: {counted(scores.episodes, 'episode')} ({ends or 'none'})")
         silent = [s.name for s in scores if s.value is None]
         if silent:
-            lines.append(f"{title}: nothing to score for {', '.join(silent)}")
+            reason = "nothing of the kind happened, or this world does not define it"
+            lines.append(f"{title}: nothing to score for {', '.join(silent)} ({reason})")
         lines += scores.notices
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .agents.scripted.players import Scripted, unplayed
 from .agents.seats import KINDS
-from .environments import WORLDS, Episode, Scenario, replay
+from .environments import WORLDS, Episode, Scenario, Turn, replay
 from .environments.check import check_environment
 from .environments.load import draw, load_scenario, read_yaml, roles_of, seats
 from .environments.records import Run
@@ -151,13 +151,27 @@ def _differs(episode: Episode) -> str:
     """The first turn whose replay is not what was recorded, in words; empty if there is none."""
     table = replay(episode)
     for number, (was, now) in enumerate(zip(episode.turns, table.turns, strict=True)):
-        if was.model_dump_json(exclude_none=True) != now.model_dump_json(exclude_none=True):
-            return f"turn {number}, {was.agent}: recorded {was.message or was.error}, replay {now}"
+        if _written(was) != _written(now):
+            return f"turn {number}, {was.agent}: recorded {_brief(was)}, replayed {_brief(now)}"
     if table.ended != episode.ended:
         return f"recorded as {episode.ended}, replay says {table.ended or 'not over'}"
     if table.episode().line() != episode.line():
         return f"recorded outcome {episode.outcome}, replay {table.episode().outcome}"
     return ""
+
+
+def _written(turn: Turn) -> str:
+    """As records have it."""
+    return turn.model_dump_json(exclude_unset=True, exclude_none=True)
+
+
+def _brief(turn: Turn) -> str:
+    """What was said, or why nothing was."""
+    said = turn.message
+    if said is None:
+        return str(turn.error or "nothing")
+    parts = {"act", "content", "text"}
+    return said.model_dump_json(include=parts, exclude_unset=True, exclude_none=True)
 
 
 def check_data(path: Path) -> Findings:

@@ -41,7 +41,7 @@ def plain(value: object) -> str:
         words = [plain(v) for v in cast(Iterable[Any], value)]
         return (" and " if len(words) < 3 else ", ").join(words) or "none"
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{round(value, 4) + 0.0:g}"  # and no minus before a zero
     return str(value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from moot.agents.scripted.adventure import SAYINGS, heard
 from moot.agents.scripted.players import Scripted
+from moot.checks import check_run
 from moot.environments import Environment, Scenario
 from moot.environments.load import load_scenario
 from moot.environments.worlds.adventure import Adventure
@@ -27,6 +29,7 @@ from moot.environments.worlds.adventure_rules import (
     solved,
 )
 from moot.protocols import Ended, MootError, Reply
+from moot.simulation import simulate
 
 FIELDS: dict[str, Any] = {
     "name": "small",
@@ -375,3 +378,16 @@ def test_the_picture_is_an_svg_of_the_state() -> None:
     assert before.startswith("<svg")
     assert ">lamp</text>" in before
     assert "ann: lamp" in after_
+
+
+def test_a_run_is_found_sound_though_waiting_names_no_thing(tmp_path: Path) -> None:
+    simulate("lighthouse", episodes=1, out=tmp_path / "run")
+    problems, words = check_run(tmp_path / "run")
+    assert problems == []
+    assert "sound; 1 episode" in words
+    file = tmp_path / "run" / "episodes.jsonl"
+    wrong = file.read_text().replace('{"do":"wait"}', '{"do":"wait","what":"lamp"}')
+    file.write_text(wrong)
+    problems, _ = check_run(tmp_path / "run")
+    assert len(problems) == 1
+    assert len(problems[0]) < 400
