@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ..protocols import Content, ContractError, Ended, OfferSpace, Preferences
 from .environment import Environment
 from .episode import Episode
+from .play import replay
 from .scenario import COACH
 from .worlds import WORLDS
 
@@ -27,7 +28,7 @@ def check_outcome(record: Episode) -> None:
         for agent, space in zip(table.agents, spaces, strict=True):
             _ranked(table, agent, space)
         _by_force(record, spaces)
-        _as_ranked(record, spaces)
+        _as_ranked(record)
 
 
 def _broken(record: Episode, what: str) -> ContractError:
@@ -97,14 +98,18 @@ def _by_force(record: Episode, spaces: Sequence[OfferSpace]) -> None:
             )
 
 
-def _as_ranked(record: Episode, spaces: Sequence[OfferSpace]) -> None:
-    """The deal scores what its offer was ranked at."""
+def _as_ranked(record: Episode) -> None:
+    """The deal scores what its offer was ranked at when it was accepted."""
     said = [m for m in record.messages if m.sender != COACH]
     answered = said[-1].in_reply_to if said else None
     offer = None if answered is None else said[answered]
     if record.ended is not Ended.AGREED or offer is None or not isinstance(offer.content, Content):
         return
-    for (agent, scored), space in zip(record.outcome.utilities.items(), spaces, strict=True):
-        ranked = space.utility(offer.content, mine=offer.sender == agent)
+    table = replay(record, len(record.turns) - 1)
+    for agent, scored in record.outcome.utilities.items():
+        space = table.observe(agent).space
+        ranked = (
+            scored if space is None else space.utility(offer.content, mine=offer.sender == agent)
+        )
         if abs(ranked - scored) > 1e-9:
             raise _broken(record, f"{agent} ranked the deal at {ranked:g} and scores {scored:g}")

@@ -454,9 +454,9 @@ def test_a_deal_leaves_nothing_over() -> None:
 
 
 def test_large_values_are_told_in_proportion() -> None:
-    space = ItemSpace({"a": 1, "b": 1}, {"a": 500, "b": 250})
+    space = ItemSpace({"a": 1, "b": 1}, {"a": 500, "b": 250}, 1.0)
     assert space.told().model_dump() == {"values": {"a": 100, "b": 50}}
-    assert ItemSpace({"a": 1}, {"a": 0}).told().model_dump() == {"values": {"a": 0}}
+    assert ItemSpace({"a": 1}, {"a": 0}, 1.0).told().model_dump() == {"values": {"a": 0}}
 
 
 # ---- price bargaining ----------------------------------------------------------------------------

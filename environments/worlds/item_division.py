@@ -2,7 +2,9 @@
 
 The Deal-or-No-Deal game (Lewis et al. 2017, arXiv 1706.05125). An offer says what its sender takes; the
 other gets the rest, so nothing is ever left over. An agent scores its values times its counts; without
-a deal it scores its `no_deal` points (0 in the paper, 5 at CaSiNo's camp site).
+a deal it scores its `no_deal` points (0 in the paper, 5 at CaSiNo's camp site). With a discount d the
+points of a deal are worth d^k after k offers that came to nothing (Rubinstein 1982, Econometrica 50:97-109);
+the solution is that of a deal at once.
 """
 
 from __future__ import annotations
@@ -53,12 +55,20 @@ class ItemScenario(Scenario):
 
     world: str = "item_division"
     items: dict[str, PositiveInt] = Field(description="Kind -> how many there are.")
+    discounts: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict[str, float],
+        description="Seat -> what a point is worth to it one offer later; who is not named is patient.",
+    )
     roles: dict[str, ItemRole] = Field(description="Two seats -> private values.")  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.items:
             raise ValueError("items: nothing to divide; name at least one kind")
+        for name in self.discounts.keys() - self.roles.keys():
+            raise ValueError(
+                f"discounts: nobody is called {name}; here are {', '.join(self.roles)}"
+            )
         splits = 1
         for count in self.items.values():
             splits *= count + 1
@@ -193,15 +203,15 @@ def _sums(parts: Sequence[Sequence[float]]) -> list[float]:
 class ItemSpace:
     """Every split as one agent judges it, best first (ties: in the order of enumeration)."""
 
-    def __init__(self, items: Mapping[str, int], values: Mapping[str, float]) -> None:
+    def __init__(self, items: Mapping[str, int], values: Mapping[str, float], point: float) -> None:
         self._items, self._values = items, values
         splits, self._read = _splits(tuple(items.items())), itemgetter(*items)
-        worth = _sums([[values[k] * c for c in range(n + 1)] for k, n in items.items()])
+        worth = _sums([[point * values[k] * c for c in range(n + 1)] for k, n in items.items()])
         self._worth = {self._read(split.take): u for split, u in zip(splits, worth, strict=True)}
         self._order = order = sorted(range(len(splits)), key=worth.__getitem__, reverse=True)
         self.offers: Sequence[Content] = [splits[i] for i in order]
         self.utilities: Sequence[float] = [worth[i] for i in order]
-        self._all = sum(values[k] * n for k, n in items.items())
+        self._all = point * sum(values[k] * n for k, n in items.items())
 
     def utility(self, offer: Content, *, mine: bool) -> float:
         worth = self._worth[self._read(offer.take)]  # pyright: ignore
@@ -219,8 +229,10 @@ class ItemSpace:
 
 
 @lru_cache(maxsize=4096)
-def _space(items: tuple[tuple[str, int], ...], values: tuple[tuple[str, float], ...]) -> ItemSpace:
-    return ItemSpace(dict(items), dict(values))
+def _space(
+    items: tuple[tuple[str, int], ...], values: tuple[tuple[str, float], ...], point: float
+) -> ItemSpace:
+    return ItemSpace(dict(items), dict(values), point)
 
 
 @lru_cache(maxsize=65536)
@@ -266,6 +278,8 @@ class ItemDivision:
         self.agents = tuple(scenario.roles)
         self._within = _within(tuple(scenario.items.items()))
         self._offer: Message | None = None
+        self._late = -1  # offers before the last one
+        self._discounts = {a: d for a, d in scenario.discounts.items() if d < 1}
 
     @classmethod
     def build(cls, scenario: Scenario) -> Self:
@@ -284,7 +298,8 @@ class ItemDivision:
 
     def public(self) -> Mapping[str, Any]:
         # Copies: a scenario and its parts are shared by episodes, what an agent is shown is its own.
-        return {"items": dict(self.scenario.items)}
+        known: dict[str, Any] = {"items": dict(self.scenario.items)}
+        return known | {"discounts": dict(self._discounts)} if self._discounts else known
 
     def private(self, agent: str) -> Mapping[str, Any]:
         role = self.scenario.roles[agent]
@@ -295,8 +310,14 @@ class ItemDivision:
         items = ", ".join(f"{n} {k}" for k, n in self.scenario.items.items())
         values = ", ".join(f"{k} {v:g}" for k, v in role.values.items())
         none = f" Without a deal you get {role.no_deal:g} points."
+        left = ", ".join(f"{100 * d:g} percent to {a}" for a, d in self._discounts.items())
+        late = (
+            f" After each offer that is not accepted all points are worth only {left}."
+            if left
+            else ""
+        )
         return (
-            f"Divide these items between the two of you: {items}.",
+            f"Divide these items between the two of you: {items}.{late}",
             f"Points per item for you: {values}.{none}",
         )
 
@@ -328,6 +349,7 @@ class ItemDivision:
     def hear(self, message: Message) -> None:
         if isinstance(message.content, Split):
             self._offer = message
+            self._late += 1
 
     def outcome(self, ended: Ended) -> Outcome:
         deal: dict[str, Any] | None = None
@@ -335,7 +357,15 @@ class ItemDivision:
             take = cast(Split, self._offer.content).take
             rest = {k: n - take[k] for k, n in self.scenario.items.items()}
             deal = {a: take if a == self._offer.sender else rest for a in self.agents}
-        return self.close(self.scenario, deal)
+        outcome = self.close(self.scenario, deal)
+        if deal is None or not self._discounts:
+            return outcome
+        worth = {a: self._point(a) * u for a, u in outcome.utilities.items()}
+        return outcome.model_copy(update={"utilities": worth})
+
+    def _point(self, agent: str) -> float:
+        """What a point of the offer on the table is worth."""
+        return self._discounts.get(agent, 1.0) ** max(self._late, 0)
 
     @staticmethod
     def close(scenario: ItemScenario, deal: Mapping[str, Mapping[str, int]] | None) -> Outcome:
@@ -356,7 +386,8 @@ class ItemDivision:
 
     def space(self, agent: str) -> ItemSpace:
         values = self.scenario.roles[agent].values
-        return _space(tuple(self.scenario.items.items()), tuple(values.items()))
+        items = tuple(self.scenario.items.items())
+        return _space(items, tuple(values.items()), self._point(agent))
 
     def listeners(self) -> Sequence[Listener]:
         return listeners(
