@@ -446,7 +446,7 @@ def test_seats_that_differ_in_their_adapter_share_a_pool(
 
 def test_nano_plays_with_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load(NANO)
-    bank = shaken(AdapterBank(loaded.model, LoRA(rank=4), ["ann", "bob"]), 0.02)
+    bank = shaken(AdapterBank(loaded.model, LoRA(rank=4), ["ann", "bob"]), 0.05)
     folders = exported(bank, tmp_path)
     bank.close()
     with_adapters = {name: f"nano?adapter={folder}" for name, folder in folders.items()}
