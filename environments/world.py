@@ -47,7 +47,7 @@ class Solution(BaseModel):
     zero_sum: bool = False
     """What one side gains the other loses: no outcome is better for all than another."""
     max_joint: float
-    """Largest sum of utilities over all deals; infinite where nobody knows."""
+    """Largest sum of utilities over all deals, or a bound above it (kitchen); infinite where nobody knows."""
     max_nash: float
     """Largest product of gains over the disagreement point, over deals where everyone gains; infinite
     where nobody knows."""

@@ -13,7 +13,7 @@ import sys
 import threading
 import tomllib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moot import cli, simulate
+from moot import simulate
 from moot.environments import WORLDS, Environment, Episode, Solution
 from moot.environments.records import EPISODES, Run
 from moot.evaluation import gathered as gathering
@@ -513,29 +513,15 @@ def test_a_content_is_written_as_the_page_writes_it(value: Any) -> None:
     assert canonical({"b": 2.0, "a": [1.5]}) == '{"a":[1.5],"b":2}'
 
 
-def moot(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["moot", *words])
-    monkeypatch.setenv("COLUMNS", "120")
-    try:
-        cli.main()
-        status = 0
-    except SystemExit as e:
-        status = int(e.code or 0)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+Typed = Callable[..., tuple[int, str, str]]
 
 
-def test_the_command_writes_a_report(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    status, out, _ = moot(monkeypatch, capsys, "report", str(run))
+def test_the_command_writes_a_report(run: Path, typed: Typed) -> None:
+    status, out, _ = typed("report", str(run))
     assert (status, "report.html" in out) == (0, True)
-    status, out, _ = moot(monkeypatch, capsys, "report", str(run), "--out", "b.html", "--json")
+    status, out, _ = typed("report", str(run), "--out", "b.html", "--json")
     assert json.loads(out) == {"report": "b.html", "bytes": Path("b.html").stat().st_size}
-    status, _, err = moot(monkeypatch, capsys, "report", "nowhere")
+    status, _, err = typed("report", "nowhere")
     assert (status, len(err.strip().splitlines())) == (2, 1)
 
 
@@ -543,18 +529,13 @@ def test_the_command_writes_a_report(
     "seat", [[], ["--seat", "bob"], ["--seat", "bob=human", "--seat", "ann=scripted:open"]]
 )
 def test_a_person_plays_one_game(
-    seat: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    seat: list[str], tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("quit\n"))
     more = (
         [] if len(seat) == 4 else ["--seat", "ann=scripted:open" if seat else "bob=scripted:open"]
     )
-    status, out, err = moot(
-        monkeypatch, capsys, "play", "camp_site", *seat, *more, "--out", str(tmp_path / "run")
-    )
+    status, out, err = typed("play", "camp_site", *seat, *more, "--out", str(tmp_path / "run"))
     assert status == 0
     assert "walked away" in out
     assert f"{'bob' if seat else 'ann'} (you) has" in out
@@ -574,14 +555,9 @@ def test_a_person_plays_one_game(
     ],
 )
 def test_a_wrong_seat_is_one_line(
-    seats: list[str],
-    part: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    seats: list[str], part: str, tmp_path: Path, typed: Typed
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    status, _, err = moot(monkeypatch, capsys, "play", "camp_site", *seats)
+    status, _, err = typed("play", "camp_site", *seats)
     assert status == 2
     assert part in err
     assert not (tmp_path / "runs").exists()

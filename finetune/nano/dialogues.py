@@ -1,8 +1,8 @@
 """Dialogues to learn to talk from: scripted agents play drawn scenarios (`scenarios.py`) of all worlds.
 
-Where offers are ranked or tasks contracted, `open`, `manager` and `honest` teach; everywhere else the
-world's `sensible` player does. Now and then one seat is somebody else, who is heard but not learned, so
-that the unexpected has been met before.
+Worlds with players of their own (`PLAYERS`) are taught by their `sensible` one; the others, where offers are
+ranked or tasks contracted, by the tactics `open`, `manager` and `honest`. Now and then one seat is
+somebody else, who is heard but not learned, so that the unexpected has been met before.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ...agents.pools import ScriptedPool
 from ...agents.prompt import ChatTurn, chat
-from ...agents.scripted.players import Scripted
+from ...agents.scripted.players import PLAYERS, Scripted
 from ...agents.scripted.strategies import STRATEGIES
 from ...environments import Environment, play
 from ...protocols import Act, Ended, Observation, Reply
@@ -60,7 +60,7 @@ def lessons(
         for agent in rng.sample(agents, min(2, len(agents))):
             # To agree is soon learned: more room for those who had to find the deal.
             if (
-                table.scenario.world not in RANKED
+                table.scenario.world in PLAYERS
                 or _proposed(table, agent)
                 or (not drill and rng.random() < 0.4)
             ):
@@ -68,8 +68,6 @@ def lessons(
     return found
 
 
-RANKED = ("item_division", "price_bargaining", "task_allocation", "multi_issue")
-"""Worlds played by the tactics of `strategies.py`."""
 TEACHERS = ("open", "manager", "honest", "sensible")
 """Scripted agents whose words are learned."""
 OPPONENTS = ("conceder", "linear", "boulware", "random")
@@ -87,29 +85,28 @@ class _Cast:
 
     def reply(self, observation: Observation) -> Reply:
         name = self._names[observation.key.episode, observation.agent]
-        ranked = observation.about.world in RANKED
-        return (self._tactics if ranked else self._players)[name].reply(observation)
+        known = self._players if observation.about.world in PLAYERS else self._tactics
+        return known[name].reply(observation)
 
 
 def _seated(table: Environment, rng: random.Random) -> dict[str, str]:
     world = table.scenario.world
     if world == "task_allocation":
         return {a: "manager" if r == "manager" else "honest" for a, r in table.roles.items()}
-    ranked = world in RANKED
-    seats = dict.fromkeys(table.agents, "open" if ranked else "sensible")
+    own = world in PLAYERS
+    seats = dict.fromkeys(table.agents, "sensible" if own else "open")
     if rng.random() < 0.12:
-        seats[rng.choice(table.agents)] = rng.choice(OPPONENTS) if ranked else "random"
+        seats[rng.choice(table.agents)] = "random" if own else rng.choice(OPPONENTS)
     return seats
 
 
 def _worthy(table: Environment) -> bool:
     """Whether something was achieved, and in item division nothing left on the table."""
-    if table.ended is None:
+    world = table.scenario.world
+    if table.ended is None or (world not in PLAYERS and table.ended is not Ended.AGREED):
         return False
     outcome = table.world.outcome(table.ended)
-    if table.scenario.world in RANKED and table.ended is not Ended.AGREED:
-        return False
-    if table.scenario.world == "item_division":
+    if world == "item_division":
         return table.world.solve(table.scenario).efficient(tuple(outcome.utilities.values()))
     return outcome.deal is not None
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, cast
-
-from pydantic import BaseModel
+from typing import Any
 
 from ...environments import ProtocolChoice, Scenario
 from ...environments.worlds import WORLDS
@@ -193,8 +191,8 @@ def _commons(rng: random.Random) -> dict[str, Any]:
 
 
 def _matrix(rng: random.Random) -> dict[str, Any]:
-    games = ("random",) if rng.random() < 0.3 else None
-    return {"rounds": (1, 6), "seats": _pair(rng)} | ({"games": games} if games else {})
+    games = {"games": ("random",)} if rng.random() < 0.3 else {}
+    return {"rounds": (1, 6), "seats": _pair(rng), **games}
 
 
 def _hidden(rng: random.Random) -> dict[str, Any]:
@@ -250,5 +248,5 @@ def draw(world: str, rng: random.Random) -> Scenario:
 
 
 def _drawn(world: str, parameters: dict[str, Any], rng: random.Random) -> Scenario:
-    generator = cast(type[BaseModel], cast(Any, WORLDS[world]).Generator)(**parameters)
-    return cast(Any, generator).draw(rng)
+    generator: Any = WORLDS[world].Generator(**parameters)
+    return generator.draw(rng)
